@@ -1,0 +1,125 @@
+"""What observers are told: frozen plain values, versioned, JSON both ways; unknown fields are ignored."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, Self, cast
+
+EVENT_VERSION = 1
+"""Version of the events' JSON form; a field may be added, nothing else, without raising it."""
+
+
+class Event:
+    """JSON both ways, for the frozen dataclasses of this module."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the event as plain JSON values, with its version under ``v``."""
+        return {"v": EVENT_VERSION, **dataclasses.asdict(cast(Any, self))}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild an event; fields that this version does not know are ignored.
+
+        Raises:
+            ValueError: A field without default is missing.
+        """
+        known: dict[str, Any] = {}
+        for name, (nested, required) in _fields_of(cls).items():
+            if name in values:
+                value = values[name]
+                known[name] = nested.from_json(value) if nested is not None and value is not None else value
+            elif required:
+                raise ValueError(f"{cls.__name__}: field {name!r} is missing in {sorted(values)}")
+        return cls(**known)
+
+
+@cache
+def _fields_of(cls: type[Event]) -> dict[str, tuple[type[Event] | None, bool]]:
+    """Name -> (event class nested in the field or None, whether it has no default)."""
+    hints = typing.get_type_hints(cls)
+
+    def nested(hint: Any) -> type[Event] | None:
+        choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        return next((c for c in choices if isinstance(c, type) and issubclass(c, Event)), None)
+
+    return {
+        f.name: (
+            nested(hints[f.name]),
+            f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING,
+        )
+        for f in dataclasses.fields(cast(Any, cls))
+    }
+
+
+@dataclass(frozen=True)
+class PipelineRef(Event):
+    """One run of one pipeline."""
+
+    name: str
+    run: str
+
+
+@dataclass(frozen=True)
+class OperatorRef(Event):
+    """One start of one member of an operator's group."""
+
+    pipeline: str
+    run: str
+    name: str
+    """Full name of the member: of the principal, or ``<principal>_<i>`` of a replica."""
+    index: int
+    """Group index; 0 is the principal."""
+    start: str
+    """Random token of this start: another after a restart. Figures are absolute counts per start."""
+    host: str = ""
+    process: int = 0
+
+
+@dataclass(frozen=True)
+class PortRef(Event):
+    """One port of one member's start."""
+
+    operator: OperatorRef
+    name: str
+    """Simple name of the port."""
+    direction: Literal["in", "out"]
+    channels: tuple[str, ...] = ()
+    """Channels that the port reads (one) or writes (one for each connected input port)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+
+
+@dataclass(frozen=True)
+class ErrorInfo(Event):
+    """An exception as plain text; secrets masked."""
+
+    type: str
+    message: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class ChannelStatus(Event):
+    """Figures of one port on one channel since the member started; absolute, so telling them twice changes nothing."""
+
+    port: PortRef
+    channel: str
+    state: Literal["opening", "open", "ended", "closed", "failed"]
+    records: int
+    """Sent into, or handed out from, the channel."""
+    blocks: int
+    size_bytes: int
+    lag_entries: int | None = None
+    """Input ports: entries behind the committed position (an upper bound for records; 0 exactly when caught up)."""
+    lag_records: int | None = None
+    """Input ports: records that wait, where known."""
+    waits_for: str = ""
+    """For whom or what the port waits now, in words; empty when for nobody."""
+    at_utc: float = 0.0
+    """Seconds since 1970 by the member's own clock; for display only."""
