@@ -1,0 +1,141 @@
+"""What the sniffer shows at one moment: frozen plain values, made by `PipelineModel.frame`.
+
+Nothing here knows a screen; words stand beside every colour and symbol that a screen may choose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+
+class Mood(Enum):
+    """How a thing is doing, in one word that a reader without colours understands."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class PlannedPort:
+    """A channel port as the pipeline was modelled."""
+
+    name: str
+    direction: Literal["in", "out"]
+    peers: tuple[str, ...] = ()
+    """Connected ports as ``operator.port``, of the principals, without the pipeline's name."""
+
+
+@dataclass(frozen=True)
+class PlannedOperator:
+    """A member of a group as the pipeline was modelled."""
+
+    name: str
+    """Full name, as in `OperatorRef.name`."""
+    group: str
+    """Full name of the principal."""
+    index: int
+    level: int
+    """Place from left to right: 0 for operators that no other one feeds."""
+    ports: tuple[PlannedPort, ...] = ()
+
+
+@dataclass(frozen=True)
+class LagView:
+    """How much waits for an input port; both None when nobody told."""
+
+    records: int | None = None
+    entries: int | None = None
+
+    @property
+    def words(self) -> str:
+        """The records that wait when they are known, else an upper bound; "0" only when nothing waits.
+
+        >>> LagView(records=12, entries=3).words, LagView(entries=3).words, LagView(records=0, entries=3).words
+        ('12', '<=3', '<=3')
+        >>> LagView(records=0, entries=0).words, LagView(records=0).words, LagView().words
+        ('0', '0', '')
+        """
+        if self.records or (self.records == 0 and not self.entries):
+            return f"{self.records:,}"
+        return "" if self.entries is None else f"<={self.entries:,}" if self.entries else "0"
+
+    def __add__(self, other: LagView) -> LagView:
+        """The lag of two ports together; records stay known only where both know them."""
+        mine, theirs = self._told, other._told
+        if not mine or not theirs:
+            return self if mine else other
+        records = None if self.records is None or other.records is None else self.records + other.records
+        return LagView(records, (self.entries or 0) + (other.entries or 0))
+
+    @property
+    def _told(self) -> bool:
+        return self.records is not None or self.entries is not None
+
+
+@dataclass(frozen=True)
+class PortView:
+    """One port of one member on one channel."""
+
+    member: str
+    name: str
+    direction: Literal["in", "out"]
+    channel: str = ""
+    """Full name of the channel; empty until somebody told it."""
+    peers: tuple[str, ...] = ()
+    """What is at the other end, as ``operator.port``."""
+    state: str = ""
+    """``opening``, ``open``, ``ended``, ``closed``, ``failed``; empty when nothing is known yet."""
+    records: int | None = None
+    blocks: int = 0
+    size_bytes: int = 0
+    rate: float | None = None
+    """Records a second over the last seconds; None when that cannot be told."""
+    lag: LagView = LagView()
+    waits_for: str = ""
+
+
+@dataclass(frozen=True)
+class MemberView:
+    """One member of a group, in its newest start."""
+
+    name: str
+    group: str
+    index: int
+    level: int
+    mood: Mood = Mood.WAITING
+    state: str = ""
+    """Name of the executor's state, such as ``StateOperationRunning``."""
+    exit_code: int | None = None
+    error: str = ""
+    during: str = ""
+    host: str = ""
+    process: int = 0
+    start: str = ""
+    restarts: int = 0
+    """Earlier starts of this member that were seen in this run."""
+    silent_s: float = 0.0
+    """Seconds since its last sign of life; 0 when it runs in this process."""
+    ports: tuple[PortView, ...] = ()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Everything that is shown, at one moment."""
+
+    pipeline: str
+    run: str = ""
+    """Id of the newest run; empty while none was seen."""
+    mood: Mood = Mood.WAITING
+    elapsed_s: float = 0.0
+    """Since the viewer saw the run for the first time, until it saw its end."""
+    members: tuple[MemberView, ...] = ()
+    notice: str = ""
+    """What hinders the view (a broker that is away), in words; empty when nothing does."""

@@ -1,0 +1,306 @@
+"""The sniffer's picture of one pipeline, fed by observing hooks only: a method for each, in any thread and order.
+
+It knows no screen and no transport. Figures are absolute counts of one start of a member, so the same news twice
+changes nothing, and a member that was restarted stands there once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
+from pypz.sniffer.frames import Frame, LagView, MemberView, Mood, PlannedOperator, PortView
+from pypz.sniffer.telling import PORT_ORDER, Figures, Member, Port, Run, Start, further
+
+LOST_AFTER_S: Final = 5.0
+"""Without a sign of life for that long a member counts as lost: members beat once a second at least."""
+
+RUNS_KEPT: Final = 8
+"""Runs remembered, so that late news of an old run are known as such (chosen)."""
+
+NAMESPACE_MARK: Final = ".."
+"""Ends the ``channelNamespace`` prefix of a name; no instance name yields it."""
+
+
+def plain_name(name: str) -> str:
+    """Give a name without the ``channelNamespace`` prefix.
+
+    >>> plain_name("team-a..pipeline.reader"), plain_name("pipeline.reader")
+    ('pipeline.reader', 'pipeline.reader')
+    """
+    return name.rpartition(NAMESPACE_MARK)[2]
+
+
+class PipelineModel:
+    """What is known of the newest run of one pipeline.
+
+    Args:
+        pipeline: Full name of the pipeline; news of others are left out.
+        planned: Members as modelled, so that they stand there before they start. Members that the plan does not know
+            (replicas of a pipeline deployed with more of them) are added when they tell of themselves.
+        clock: Seconds, growing; nothing depends on the clocks of the members.
+    """
+
+    def __init__(
+        self, pipeline: str, planned: Iterable[PlannedOperator] = (), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.pipeline = pipeline
+        self._planned = {operator.name: operator for operator in planned}
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._runs: dict[str, Run] = {}
+        self._opened: list[str] = []
+        self._guessed: list[str] = []
+        self._notice = ""
+        self._is_blind = False
+        self._version = 0
+
+    # --- told by the observers ---
+
+    def pipeline_started(self, pipeline: PipelineRef) -> None:
+        """A run was opened: the newest one, unless it is already known."""
+        with self._lock:
+            if plain_name(pipeline.name) == self.pipeline and pipeline.run not in self._opened:
+                self._opened.append(pipeline.run)
+                self._run(pipeline.run)
+                self._version += 1
+
+    def pipeline_finished(self, pipeline: PipelineRef, outcome: str) -> None:
+        """A run has ended; the first outcome that was told stands."""
+        with self._lock:
+            if plain_name(pipeline.name) == self.pipeline:
+                self._note_fact_of(pipeline.run)
+                run = self._run(pipeline.run)
+                if not run.outcome:
+                    run.outcome, run.ended_at = outcome, self._clock()
+                    self._version += 1
+
+    def operator_state_changed(self, operator: OperatorRef, new: str, *, is_here: bool = False) -> None:
+        """A member is in another state."""
+        self._told(operator, lambda start: start.enter(new), is_here=is_here)
+
+    def operator_failed(self, operator: OperatorRef, during: str, error: ErrorInfo, *, is_here: bool = False) -> None:
+        """A member failed."""
+        self._told(operator, lambda start: start.take_error(during, error), is_here=is_here)
+
+    def operator_finished(self, operator: OperatorRef, exit_code: int, *, is_here: bool = False) -> None:
+        """A member has ended."""
+        self._told(operator, lambda start: start.take_exit(exit_code), is_here=is_here)
+
+    def port_opened(self, port: PortRef, *, is_here: bool = False) -> None:
+        """A port is open."""
+        self._told(port.operator, lambda start: start.port(port).take(port, "open"), is_here=is_here)
+
+    def port_closed(self, port: PortRef, *, is_here: bool = False) -> None:
+        """A port was closed."""
+        self._told(port.operator, lambda start: start.port(port).take(port, "closed"), is_here=is_here)
+
+    def channel_status(self, status: ChannelStatus, *, is_here: bool = False) -> None:
+        """Figures of a port on a channel; they alone make neither a run nor a start the newest."""
+
+        def take(start: Start) -> None:
+            channels = start.port(status.port).channels
+            channels.setdefault(status.channel, Figures()).take(status, self._clock())
+
+        self._told(status.port.operator, take, is_here=is_here, is_fact=False)
+
+    def operator_alive(self, operator: OperatorRef) -> None:
+        """A member elsewhere gave a sign of life."""
+        self._told(operator, lambda start: None, is_fact=False)
+
+    # --- told by the feed ---
+
+    def set_notice(self, notice: str, *, is_blind: bool) -> None:
+        """Tell what hinders the view, empty when nothing does; while it ``is_blind``, silence means nothing."""
+        with self._lock:
+            if self._is_blind and not is_blind:
+                now = self._clock()
+                for start in self._starts():
+                    start.heard_at = now
+            if (notice, is_blind) != (self._notice, self._is_blind):
+                self._notice, self._is_blind = notice, is_blind
+                self._version += 1
+
+    @property
+    def version(self) -> int:
+        """Grows with everything told; equal versions differ at most in what time alone changes."""
+        return self._version
+
+    @property
+    def has_run(self) -> bool:
+        """Whether a run was seen."""
+        with self._lock:
+            return self._shown() is not None
+
+    # --- what is shown ---
+
+    def frame(self) -> Frame:
+        """Give the picture of this moment."""
+        with self._lock:
+            now = self._clock()
+            run = self._shown()
+            if run is None:
+                return Frame(self.pipeline, members=self._member_views(None, now), notice=self._notice)
+            members = self._member_views(run, now)
+            return Frame(
+                pipeline=self.pipeline,
+                run=run.id,
+                mood=_mood_of_run(run, members),
+                elapsed_s=(now if run.ended_at is None else run.ended_at) - run.seen_at,
+                members=members,
+                notice=self._notice,
+            )
+
+    def _member_views(self, run: Run | None, now: float) -> tuple[MemberView, ...]:
+        told = {} if run is None else {plain_name(name): member for name, member in run.members.items()}
+        planned = dict(self._planned)
+        for name, member in told.items():
+            if name not in planned:
+                planned[name] = self._unplanned(name, member.index)
+        places = {group: place for place, group in enumerate(dict.fromkeys(p.group for p in planned.values()))}
+        ordered = sorted(planned.values(), key=lambda p: (p.level, places[p.group], p.index, p.name))
+        return tuple(self._member_view(p, told.get(p.name), now) for p in ordered)
+
+    def _unplanned(self, name: str, index: int) -> PlannedOperator:
+        group = name.removesuffix(f"_{index - 1}") if index else name
+        like = self._planned.get(group)
+        if like is not None:
+            return PlannedOperator(name, group, index, like.level, like.ports)
+        return PlannedOperator(name, group, index, 1 + max((p.level for p in self._planned.values()), default=-1))
+
+    def _member_view(self, planned: PlannedOperator, member: Member | None, now: float) -> MemberView:
+        start = None if member is None else member.current
+        if member is None or start is None:
+            ports = tuple(PortView(planned.name, p.name, p.direction, peers=p.peers) for p in planned.ports)
+            return MemberView(planned.name, planned.group, planned.index, planned.level, ports=ports)
+        silent_s = 0.0 if start.is_here else now - start.heard_at
+        return MemberView(
+            name=planned.name,
+            group=planned.group,
+            index=planned.index,
+            level=planned.level,
+            mood=_mood_of_start(start, silent_s > LOST_AFTER_S and not self._is_blind),
+            state=start.state,
+            exit_code=start.exit_code,
+            error="" if start.error is None else f"{start.error.type}: {start.error.message}",
+            during=start.during,
+            host=start.ref.host,
+            process=start.ref.process,
+            start=start.ref.start,
+            restarts=max(0, len(member.sure) - 1),
+            silent_s=silent_s,
+            ports=tuple(_port_views(planned, start, now)),
+        )
+
+    # --- which run, which start ---
+
+    def _told(
+        self, operator: OperatorRef, take: Callable[[Start], None], *, is_here: bool = False, is_fact: bool = True
+    ) -> None:
+        with self._lock:
+            if plain_name(operator.pipeline) != self.pipeline:
+                return
+            if is_fact:
+                self._note_fact_of(operator.run)
+            start = self._run(operator.run).start(operator, is_fact)
+            start.is_here = start.is_here or is_here
+            start.heard_at = self._clock()
+            take(start)
+            self._version += 1
+
+    def _note_fact_of(self, run: str) -> None:
+        """A member tells of a run before its opening was seen: believed only while none was."""
+        if not self._opened and run not in self._guessed:
+            self._guessed.append(run)
+
+    def _run(self, run_id: str) -> Run:
+        if run_id not in self._runs:
+            self._version += 1
+            self._runs[run_id] = Run(run_id, self._clock())
+            old = [key for key in self._runs if key not in (self._shown_id(), run_id)]
+            for key in old[: max(0, len(self._runs) - RUNS_KEPT)]:
+                del self._runs[key]
+        return self._runs[run_id]
+
+    def _shown_id(self) -> str:
+        return next(reversed(self._opened or self._guessed), "")
+
+    def _shown(self) -> Run | None:
+        return self._runs.get(self._shown_id())
+
+    def _starts(self) -> Iterable[Start]:
+        members = (member for run in self._runs.values() for member in run.members.values())
+        return (start for member in members for start in member.starts.values())
+
+
+def _mood_of_start(start: Start, is_silent: bool) -> Mood:
+    if start.has_ended:
+        return _MOOD_OF_EXIT.get(start.exit_code or 0, Mood.FAILED)
+    if is_silent:
+        return Mood.LOST
+    if start.error is not None:
+        return Mood.FAILED
+    return _MOOD_OF_STATE.get(start.state, Mood.STARTING)
+
+
+_MOOD_OF_EXIT: Final = {0: Mood.FINISHED, 130: Mood.INTERRUPTED}
+
+_MOOD_OF_STATE: Final = {
+    "StateOperationRunning": Mood.RUNNING,
+    "StateOperationShutdown": Mood.STOPPING,
+    "StateResourceDeletion": Mood.STOPPING,
+    "StateServiceShutdown": Mood.STOPPING,
+    "StateKilled": Mood.STOPPING,
+}
+
+_MOOD_OF_OUTCOME: Final = {"finished": Mood.FINISHED, "failed": Mood.FAILED, "interrupted": Mood.INTERRUPTED}
+
+
+def _mood_of_run(run: Run, members: Iterable[MemberView]) -> Mood:
+    if run.outcome:
+        return _MOOD_OF_OUTCOME.get(run.outcome, Mood.FINISHED)
+    moods = {member.mood for member in members} - {Mood.WAITING}
+    if Mood.LOST in moods and moods <= {Mood.LOST, Mood.FINISHED, Mood.FAILED, Mood.INTERRUPTED}:
+        return Mood.LOST
+    if Mood.RUNNING in moods or not moods:
+        return Mood.RUNNING if moods else Mood.STARTING
+    return Mood.STARTING if Mood.STARTING in moods else Mood.STOPPING
+
+
+def _port_views(planned: PlannedOperator, start: Start, now: float) -> Iterable[PortView]:
+    """A view for each port and channel: planned ports first, in their order."""
+    known = {port.name: port for port in planned.ports}
+    for name in dict.fromkeys((*known, *start.ports)):
+        port = start.ports.get(name)
+        plan = known.get(name)
+        peers = () if plan is None else plan.peers
+        if port is None:
+            if plan is not None:
+                yield PortView(planned.name, name, plan.direction, peers=peers)
+            continue
+        for channel in sorted(port.channels) or [""]:
+            yield _port_view(planned.name, name, port, channel, peers, now)
+
+
+def _port_view(member: str, name: str, port: Port, channel: str, peers: tuple[str, ...], now: float) -> PortView:
+    figures = port.channels.get(channel, Figures())
+    told = figures.latest
+    if len(port.channels) > 1:
+        peers = tuple(peer for peer in peers if plain_name(channel).endswith(f".{peer}")) or peers
+    return PortView(
+        member=member,
+        name=name,
+        direction=port.direction,
+        channel=plain_name(channel),
+        peers=peers,
+        state=further(PORT_ORDER, port.state, figures.state),
+        records=figures.records,
+        blocks=0 if told is None else told.blocks,
+        size_bytes=0 if told is None else told.size_bytes,
+        rate=figures.rate(now),
+        lag=LagView() if told is None else LagView(told.lag_records, told.lag_entries),
+        waits_for="" if told is None else told.waits_for,
+    )

@@ -1,0 +1,195 @@
+"""What has been told about one run, merged so that order and repetition do not matter.
+
+Within one start of a member everything only grows: its state goes forward, its counts rise, an end stays an end. So the
+same news twice, late, or by two ways (two locations, here and over the relay) give the same picture.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PortRef
+
+STATE_ORDER: Final = (
+    "",
+    "StateEntry",
+    "StateServiceStart",
+    "StateResourceCreation",
+    "StateOperationInit",
+    "StateOperationRunning",
+    "StateOperationShutdown",
+    "StateResourceDeletion",
+    "StateServiceShutdown",
+    "StateKilled",
+)
+"""States of the executor in the only order in which a start passes through them."""
+
+PORT_ORDER: Final = ("", "opening", "open", "ended", "closed", "failed")
+"""States of a port; what went wrong stays in sight."""
+
+RATE_WINDOW_S: Final = 5.0
+"""Seconds over which a rate is taken (chosen: ten statuses)."""
+
+SHORTEST_RATE_S: Final = 0.5
+"""A rate over less than the time between two statuses would only be noise."""
+
+
+def further(order: tuple[str, ...], one: str, other: str) -> str:
+    """Give the later of two states; one that ``order`` does not know counts as later than all.
+
+    >>> further(STATE_ORDER, "StateKilled", "StateEntry"), further(PORT_ORDER, "", "opening")
+    ('StateKilled', 'opening')
+    """
+
+    def place(state: str) -> tuple[int, str]:
+        return (order.index(state), "") if state in order else (len(order), state)
+
+    return max(one, other, key=place)
+
+
+@dataclass
+class Figures:
+    """The figures of a port on one channel."""
+
+    state: str = ""
+    latest: ChannelStatus | None = None
+    _records_at: deque[tuple[float, int]] = field(default_factory=deque)
+
+    @property
+    def records(self) -> int | None:
+        """Records so far; None when nobody told."""
+        return None if self.latest is None else self.latest.records
+
+    def take(self, status: ChannelStatus, now: float) -> None:
+        """Keep what is newer: counts only rise; the sender's clock decides between equal counts alone."""
+        self.state = further(PORT_ORDER, self.state, status.state)
+        if self.latest is None or _order(status) > _order(self.latest):
+            self.latest = status
+            if not self._records_at or self._records_at[-1][1] != status.records:
+                self._records_at.append((now, status.records))
+
+    def rate(self, now: float) -> float | None:
+        """Records a second over the last `RATE_WINDOW_S` by the viewer's own clock; None when too little was seen."""
+        samples = self._records_at
+        since = now - RATE_WINDOW_S
+        while len(samples) > 1 and samples[1][0] <= since:
+            samples.popleft()
+        if not samples:
+            return None
+        seconds = min(RATE_WINDOW_S, now - samples[0][0])
+        return (samples[-1][1] - samples[0][1]) / seconds if seconds >= SHORTEST_RATE_S else None
+
+
+def _order(status: ChannelStatus) -> tuple[int, int, int, float, int, int, str]:
+    """Sorts the figures of one start of one port by age, whatever order they arrive in."""
+    return (
+        status.records,
+        status.blocks,
+        status.size_bytes,
+        status.at_utc,
+        -1 if status.lag_records is None else status.lag_records,
+        -1 if status.lag_entries is None else status.lag_entries,
+        status.waits_for,
+    )
+
+
+@dataclass
+class Port:
+    """A port of one start."""
+
+    direction: Literal["in", "out"]
+    state: str = ""
+    channels: dict[str, Figures] = field(default_factory=dict)
+
+    def take(self, port: PortRef, state: str) -> None:
+        """Keep its channels and how far it is."""
+        self.state = further(PORT_ORDER, self.state, state)
+        for channel in port.channels:
+            self.channels.setdefault(channel, Figures())
+
+
+@dataclass
+class Start:
+    """One start of one member."""
+
+    ref: OperatorRef
+    state: str = ""
+    exit_code: int | None = None
+    error: ErrorInfo | None = None
+    during: str = ""
+    ports: dict[str, Port] = field(default_factory=dict)
+    is_here: bool = False
+    """Told by this very process: it cannot be lost without us."""
+    heard_at: float = 0.0
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more is to be expected of this start."""
+        return self.exit_code is not None
+
+    def enter(self, state: str) -> None:
+        """Go on to ``state``; news of an earlier one come too late and change nothing."""
+        self.state = further(STATE_ORDER, self.state, state)
+
+    def port(self, port: PortRef) -> Port:
+        """The port of that name, made when it is new."""
+        return self.ports.setdefault(port.name, Port(port.direction))
+
+    def take_exit(self, exit_code: int) -> None:
+        """Keep its exit code; should two be told, the failure is the one that matters."""
+        self.exit_code = exit_code if self.exit_code is None else max(self.exit_code, exit_code)
+
+    def take_error(self, during: str, error: ErrorInfo) -> None:
+        """Keep the error of the earliest state: what came later came of it."""
+        place, kept = _state_place(during), _state_place(self.during)
+        if self.error is None or (place, error.message) < (kept, self.error.message):
+            self.during, self.error = during, error
+
+
+def _state_place(state: str) -> int:
+    return STATE_ORDER.index(state) if state in STATE_ORDER else len(STATE_ORDER)
+
+
+@dataclass
+class Member:
+    """One member over all its starts in one run; the newest that told a fact is the one that counts."""
+
+    name: str
+    index: int
+    starts: dict[str, Start] = field(default_factory=dict)
+    sure: list[str] = field(default_factory=list)
+    """Tokens of the starts that told facts, in the order of their first one."""
+
+    def start(self, ref: OperatorRef, is_fact: bool) -> Start:
+        """The start that ``ref`` means, made when it is new.
+
+        Figures alone do not make a start the newest: they travel apart from the facts, and those of an earlier start
+        may come late.
+        """
+        if is_fact and ref.start not in self.sure:
+            self.sure.append(ref.start)
+        return self.starts.setdefault(ref.start, Start(ref))
+
+    @property
+    def current(self) -> Start | None:
+        """The newest start; None when nothing was told."""
+        if self.sure:
+            return self.starts[self.sure[-1]]
+        return next(reversed(self.starts.values()), None)
+
+
+@dataclass
+class Run:
+    """One run of the pipeline."""
+
+    id: str
+    seen_at: float
+    members: dict[str, Member] = field(default_factory=dict)
+    outcome: str = ""
+    ended_at: float | None = None
+
+    def start(self, ref: OperatorRef, is_fact: bool) -> Start:
+        """The start that ``ref`` means, of the member of its name."""
+        return self.members.setdefault(ref.name, Member(ref.name, ref.index)).start(ref, is_fact)

@@ -1,0 +1,334 @@
+"""The view model: news of any order and repetition give one picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
+from pypz.sniffer.frames import Frame, LagView, MemberView, Mood, PlannedOperator, PlannedPort
+from pypz.sniffer.model import LOST_AFTER_S, PipelineModel
+from pypz.sniffer.telling import STATE_ORDER
+
+PLAN = (
+    PlannedOperator("p.writer", "p.writer", 0, 0, (PlannedPort("out", "out", ("reader.in",)),)),
+    PlannedOperator("p.reader", "p.reader", 0, 1, (PlannedPort("in", "in", ("writer.out",)),)),
+)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def model(clock: Clock) -> PipelineModel:
+    return PipelineModel("p", PLAN, clock)
+
+
+def ref(name: str = "p.writer", run: str = "r1", start: str = "s1", index: int = 0, pipeline: str = "p") -> OperatorRef:
+    return OperatorRef(pipeline, run, name, index, start, "host", 7)
+
+
+def status(
+    operator: OperatorRef,
+    records: int,
+    state: str = "open",
+    at: float = 0.0,
+    lag: tuple[int | None, int | None] = (None, None),
+    channel: str = "p.reader.in",
+) -> ChannelStatus:
+    port = (
+        PortRef(operator, "out", "out", (channel,))
+        if "writer" in operator.name
+        else PortRef(operator, "in", "in", (channel,))
+    )
+    return ChannelStatus(
+        port,
+        channel,
+        state,  # type: ignore[arg-type]
+        records,
+        records,
+        records * 9,
+        lag_records=lag[0],
+        lag_entries=lag[1],
+        at_utc=at,
+    )
+
+
+def member(frame: Frame, name: str) -> MemberView:
+    [found] = [m for m in frame.members if m.name == name]
+    return found
+
+
+def test_before_any_news_the_planned_members_wait(model: PipelineModel) -> None:
+    frame = model.frame()
+    assert (frame.run, frame.mood) == ("", Mood.WAITING)
+    assert [(m.name, m.mood, [p.name for p in m.ports]) for m in frame.members] == [
+        ("p.writer", Mood.WAITING, ["out"]),
+        ("p.reader", Mood.WAITING, ["in"]),
+    ]
+    assert not model.has_run
+
+
+def test_figures_of_a_running_member_are_shown(model: PipelineModel) -> None:
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.operator_state_changed(ref(), "StateOperationRunning")
+    model.channel_status(status(ref(), 12))
+    writer = member(model.frame(), "p.writer")
+    assert (writer.mood, writer.host, writer.process) == (Mood.RUNNING, "host", 7)
+    assert [(p.name, p.state, p.records, p.channel) for p in writer.ports] == [("out", "open", 12, "p.reader.in")]
+
+
+def test_news_of_another_pipeline_are_left_out(model: PipelineModel) -> None:
+    model.pipeline_started(PipelineRef("q", "r1"))
+    model.operator_state_changed(ref(pipeline="q"), "StateOperationRunning")
+    assert not model.has_run
+
+
+def test_a_channel_namespace_in_front_of_names_is_seen_through(model: PipelineModel) -> None:
+    model.pipeline_started(PipelineRef("team..p", "r1"))
+    model.operator_state_changed(ref("team..p.writer", pipeline="team..p"), "StateOperationRunning")
+    model.channel_status(status(ref("team..p.writer", pipeline="team..p"), 3, channel="team..p.reader.in"))
+    writer = member(model.frame(), "p.writer")
+    assert (writer.mood, writer.ports[0].records, writer.ports[0].channel) == (Mood.RUNNING, 3, "p.reader.in")
+    assert len(model.frame().members) == 2
+
+
+def test_a_restarted_member_stands_there_once_with_the_figures_of_its_new_start(model: PipelineModel) -> None:
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.operator_state_changed(ref(start="s1"), "StateOperationRunning")
+    model.channel_status(status(ref(start="s1"), 40))
+    model.operator_state_changed(ref(start="s2"), "StateEntry")
+    model.channel_status(status(ref(start="s2"), 2))
+    model.channel_status(status(ref(start="s1"), 41))
+    model.operator_state_changed(ref(start="s1"), "StateOperationShutdown")
+    writer = member(model.frame(), "p.writer")
+    assert (writer.start, writer.restarts, writer.ports[0].records) == ("s2", 1, 2)
+
+
+def test_late_figures_of_an_earlier_start_do_not_bring_it_back(model: PipelineModel) -> None:
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.operator_state_changed(ref(start="s2"), "StateOperationRunning")
+    model.channel_status(status(ref(start="s1"), 41))
+    writer = member(model.frame(), "p.writer")
+    assert (writer.start, writer.ports[0].records) == ("s2", None)
+
+
+def test_a_new_run_starts_afresh_and_late_news_of_the_old_one_stay_out(model: PipelineModel) -> None:
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.channel_status(status(ref(run="r1"), 30))
+    model.pipeline_finished(PipelineRef("p", "r1"), "finished")
+    model.pipeline_started(PipelineRef("p", "r2"))
+    model.operator_state_changed(ref(run="r1"), "StateOperationRunning")
+    model.pipeline_started(PipelineRef("p", "r1"))
+    frame = model.frame()
+    assert (frame.run, member(frame, "p.writer").mood, member(frame, "p.writer").ports[0].records) == (
+        "r2",
+        Mood.WAITING,
+        None,
+    )
+
+
+def test_a_run_whose_opening_was_not_seen_is_shown_by_its_members(model: PipelineModel) -> None:
+    model.channel_status(status(ref(run="old"), 30))
+    assert not model.has_run
+    model.operator_state_changed(ref(run="r1"), "StateOperationRunning")
+    assert model.frame().run == "r1"
+    model.pipeline_started(PipelineRef("p", "r2"))
+    model.operator_state_changed(ref(run="r3"), "StateOperationRunning")
+    assert model.frame().run == "r2"
+
+
+def test_a_replica_that_the_plan_does_not_know_stands_beside_its_principal(model: PipelineModel) -> None:
+    model.operator_state_changed(ref("p.writer_1", index=2, start="b"), "StateOperationRunning")
+    model.operator_state_changed(ref("p.writer_0", index=1, start="a"), "StateOperationRunning")
+    assert [(m.name, m.group, m.level) for m in model.frame().members] == [
+        ("p.writer", "p.writer", 0),
+        ("p.writer_0", "p.writer", 0),
+        ("p.writer_1", "p.writer", 0),
+        ("p.reader", "p.reader", 1),
+    ]
+    assert member(model.frame(), "p.writer_0").ports[0].name == "out"
+
+
+def test_a_member_elsewhere_that_falls_silent_is_lost_and_found_again(model: PipelineModel, clock: Clock) -> None:
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.operator_state_changed(ref(), "StateOperationRunning")
+    clock.now += LOST_AFTER_S
+    assert member(model.frame(), "p.writer").mood is Mood.RUNNING
+    clock.now += 0.1
+    assert member(model.frame(), "p.writer").mood is Mood.LOST
+    assert model.frame().mood is Mood.LOST
+    model.operator_alive(ref())
+    assert member(model.frame(), "p.writer").mood is Mood.RUNNING
+
+
+def test_a_member_that_has_finished_or_runs_here_is_never_lost(model: PipelineModel, clock: Clock) -> None:
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.operator_state_changed(ref(), "StateOperationRunning")
+    model.operator_finished(ref(), 0)
+    model.operator_state_changed(ref("p.reader"), "StateOperationRunning", is_here=True)
+    clock.now += 100
+    assert member(model.frame(), "p.writer").mood is Mood.FINISHED
+    assert member(model.frame(), "p.reader").mood is Mood.RUNNING
+
+
+def test_while_the_broker_is_away_nobody_counts_as_lost(model: PipelineModel, clock: Clock) -> None:
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.operator_state_changed(ref(), "StateOperationRunning")
+    model.set_notice("broker away", is_blind=True)
+    clock.now += 60
+    assert (member(model.frame(), "p.writer").mood, model.frame().notice) == (Mood.RUNNING, "broker away")
+    model.set_notice("", is_blind=False)
+    assert member(model.frame(), "p.writer").mood is Mood.RUNNING
+    clock.now += LOST_AFTER_S + 1
+    assert member(model.frame(), "p.writer").mood is Mood.LOST
+
+
+def test_the_rate_is_taken_over_the_last_seconds_by_the_viewers_clock(model: PipelineModel, clock: Clock) -> None:
+    def rate() -> float | None:
+        return member(model.frame(), "p.writer").ports[0].rate
+
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.operator_state_changed(ref(), "StateOperationRunning")
+    model.channel_status(status(ref(), 500))
+    assert rate() is None
+    for records in range(510, 601, 10):
+        clock.now += 1
+        model.channel_status(status(ref(), records))
+    assert rate() == pytest.approx(10)
+    clock.now += 60
+    assert rate() == 0
+    model.channel_status(status(ref(), 700))
+    clock.now += 1
+    assert rate() == pytest.approx(20)
+
+
+def test_a_failed_member_tells_code_state_and_cause(model: PipelineModel) -> None:
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.operator_failed(ref(), "StateOperationRunning", ErrorInfo("ValueError", "no such thing"))
+    assert member(model.frame(), "p.writer").mood is Mood.FAILED
+    model.operator_failed(ref(), "StateOperationShutdown", ErrorInfo("KeyError", "later"))
+    model.operator_finished(ref(), 115)
+    model.pipeline_finished(PipelineRef("p", "r1"), "failed")
+    writer = member(model.frame(), "p.writer")
+    assert (writer.mood, writer.exit_code, writer.during) == (Mood.FAILED, 115, "StateOperationRunning")
+    assert writer.error == "ValueError: no such thing"
+    assert model.frame().mood is Mood.FAILED
+
+
+def test_time_stands_still_when_the_run_has_ended(model: PipelineModel, clock: Clock) -> None:
+    model.pipeline_started(PipelineRef("p", "r1"))
+    clock.now += 12
+    model.pipeline_finished(PipelineRef("p", "r1"), "interrupted")
+    clock.now += 100
+    assert (model.frame().elapsed_s, model.frame().mood) == (12, Mood.INTERRUPTED)
+
+
+def test_an_output_to_two_channels_has_a_row_for_each(clock: Clock) -> None:
+    plan = PlannedOperator("p.writer", "p.writer", 0, 0, (PlannedPort("out", "out", ("a.in", "b.in")),))
+    model = PipelineModel("p", [plan], clock)
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.port_opened(PortRef(ref(), "out", "out", ("p.a.in", "p.b.in")))
+    model.channel_status(status(ref(), 3, channel="p.b.in"))
+    ports = member(model.frame(), "p.writer").ports
+    assert [(p.channel, p.peers, p.records) for p in ports] == [("p.a.in", ("a.in",), None), ("p.b.in", ("b.in",), 3)]
+
+
+def test_long_lived_viewers_forget_old_runs(model: PipelineModel) -> None:
+    for i in range(50):
+        model.pipeline_started(PipelineRef("p", f"r{i}"))
+        model.channel_status(status(ref(run=f"r{i}"), i))
+    assert len(model._runs) <= 9
+    assert model.frame().run == "r49"
+
+
+def test_lag_never_shows_zero_while_records_may_wait() -> None:
+    assert (LagView(records=0, entries=2) + LagView(records=0, entries=0)).words == "<=2"
+    assert (LagView(records=5, entries=2) + LagView(entries=1)).words == "<=3"
+    assert (LagView() + LagView(records=5)).words == "5"
+
+
+# --- the same news in any order, any number of times ---
+
+News = Callable[[PipelineModel], None]
+
+states = st.builds(
+    lambda state: lambda model: model.operator_state_changed(ref("p.reader"), state), st.sampled_from(STATE_ORDER[1:])
+)
+figures = st.builds(
+    lambda records, state, at, lag: (
+        lambda model: model.channel_status(status(ref("p.reader"), records, state, float(at), lag))
+    ),
+    st.integers(0, 5),
+    st.sampled_from(["opening", "open", "ended", "closed", "failed"]),
+    st.integers(0, 3),
+    st.tuples(st.none() | st.integers(0, 3), st.none() | st.integers(0, 3)),
+)
+others = st.sampled_from(
+    [
+        lambda model: model.operator_finished(ref("p.reader"), 0),
+        lambda model: model.operator_alive(ref("p.reader")),
+        lambda model: model.pipeline_finished(PipelineRef("p", "r1"), "finished"),
+        lambda model: model.operator_failed(ref("p.reader"), "StateEntry", ErrorInfo("E", "first")),
+        lambda model: model.operator_failed(ref("p.reader"), "StateOperationRunning", ErrorInfo("E", "later")),
+        lambda model: model.port_opened(PortRef(ref("p.reader"), "in", "in", ("p.reader.in",))),
+        lambda model: model.port_closed(PortRef(ref("p.reader"), "in", "in", ("p.reader.in",))),
+    ]
+)
+
+
+def picture(news: list[News]) -> Frame:
+    clock = Clock()
+    model = PipelineModel("p", PLAN, clock)
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.operator_alive(ref("p.reader"))
+    model.operator_state_changed(ref("p.reader"), "StateEntry")
+    for tell in news:
+        tell(model)
+    return model.frame()
+
+
+@given(st.data(), st.lists(states | figures | others, max_size=20))
+def test_news_in_any_order_and_repeated_give_the_same_picture(data: st.DataObject, news: list[News]) -> None:
+    repeated = data.draw(st.permutations(news + data.draw(st.lists(st.sampled_from(news)) if news else st.just([]))))
+    assert picture(repeated) == picture(news)
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c"]), unique=True, min_size=1), st.data())
+def test_over_restarts_the_newest_start_alone_is_shown(starts: list[str], data: st.DataObject) -> None:
+    """Facts come in order of starts; figures of any start come whenever they like."""
+    model = PipelineModel("p", PLAN, Clock())
+    model.pipeline_started(PipelineRef("p", "r1"))
+    for start in starts:
+        model.operator_state_changed(ref(start=start), "StateOperationRunning")
+        for late in data.draw(st.lists(st.sampled_from(["a", "b", "c"]), max_size=4)):
+            model.channel_status(status(ref(start=late), data.draw(st.integers(0, 9))))
+    for start in starts:
+        model.channel_status(status(ref(start=start), 10 + starts.index(start)))
+        model.operator_state_changed(ref(start=start), "StateOperationShutdown")
+    frame = model.frame()
+    writer = member(frame, "p.writer")
+    assert len(frame.members) == 2
+    assert (writer.start, writer.restarts, writer.ports[0].records) == (
+        starts[-1],
+        len(starts) - 1,
+        9 + len(starts),
+    )
+
+
+def test_frames_are_plain_values_that_compare(model: PipelineModel) -> None:
+    assert dataclasses.replace(model.frame()) == model.frame()
