@@ -26,30 +26,45 @@ class Event:
         """Rebuild an event; fields that this version does not know are ignored.
 
         Raises:
-            ValueError: A field without default is missing.
+            ValueError: A field without default is missing, or one is of the wrong type.
         """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"{cls.__name__}: expected a JSON object, got {type(values).__name__}")
         known: dict[str, Any] = {}
-        for name, (nested, required) in _fields_of(cls).items():
-            if name in values:
-                value = values[name]
-                known[name] = nested.from_json(value) if nested is not None and value is not None else value
-            elif required:
-                raise ValueError(f"{cls.__name__}: field {name!r} is missing in {sorted(values)}")
+        for name, (nested, plain, required) in _fields_of(cast(Any, cls)).items():
+            if name not in values:
+                if required:
+                    raise ValueError(f"{cls.__name__}: field {name!r} is missing in {sorted(values)}")
+                continue
+            value = values[name]
+            if nested is not None and value is not None:
+                value = nested.from_json(value)
+            elif not isinstance(value, plain):
+                raise ValueError(f"{cls.__name__}: field {name!r} is {value!r}, of the wrong type")
+            known[name] = value
         return cls(**known)
 
 
 @cache
-def _fields_of(cls: type[Event]) -> dict[str, tuple[type[Event] | None, bool]]:
-    """Name -> (event class nested in the field or None, whether it has no default)."""
+def _fields_of(cls: type[Event]) -> dict[str, tuple[type[Event] | None, tuple[type, ...], bool]]:
+    """Name -> (event class nested in the field or None, types that its JSON may have, whether it has no default)."""
     hints = typing.get_type_hints(cls)
 
+    def choices(hint: Any) -> tuple[Any, ...]:
+        return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+
     def nested(hint: Any) -> type[Event] | None:
-        choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        return next((c for c in choices if isinstance(c, type) and issubclass(c, Event)), None)
+        return next((c for c in choices(hint) if isinstance(c, type) and issubclass(c, Event)), None)
+
+    def plain(hint: Any) -> tuple[type, ...]:
+        found = [typing.get_origin(choice) or choice for choice in choices(hint)]
+        more = {float: (float, int), tuple: (tuple, list), Literal: (str,)}  # a newer version may know more values
+        return tuple(t for choice in found for t in more.get(choice, (choice,)))
 
     return {
         f.name: (
             nested(hints[f.name]),
+            plain(hints[f.name]),
             f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING,
         )
         for f in dataclasses.fields(cast(Any, cls))

@@ -1,0 +1,261 @@
+"""The plugins of this process, and one typed method for each hook that asks or tells them.
+
+The core calls hooks through `PluginHost` only. Building hooks ask plugins before the core itself, in the order of their
+names, until one answers. Observing hooks only queue: one thread a host tells the observers (see `dispatcher`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import pluggy
+
+from pypz.core.commons.errors import PluginError, PypzError
+from pypz.core.hooks import spec
+from pypz.core.hooks.advice import Unanswered
+from pypz.core.hooks.dispatcher import Dispatcher, Observer
+from pypz.core.hooks.loader import HOOKS, PluginReport, check_plugin, load_plugins, say
+
+if TYPE_CHECKING:
+    from pypz.core.channels.spi import Transport
+    from pypz.core.codecs.spi import Codec
+    from pypz.core.commons.loggers import ContextLoggerInterface
+    from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
+    from pypz.core.specs.operator import Operator
+
+BUILDING: Final = ("pypz_make_transport", "pypz_make_codec", "pypz_make_logger")
+OBSERVING: Final = tuple(name for name in HOOKS if name not in BUILDING)
+
+CORE_PLUGIN: Final = "core"
+
+_TRANSPORT_METHODS: Final = ("create_channel", "describe_channel", "delete_channel", "open_status", "open_client")
+_CODEC_METHODS: Final = ("encode", "join", "decoder")
+
+_making = threading.RLock()
+
+
+class PluginHost:
+    """Holds plugins and calls them. Thread-safe."""
+
+    _default: PluginHost | None = None
+    _is_making_default = False
+
+    def __init__(self, load: bool = True, strict: bool = False) -> None:
+        """Make a host.
+
+        Args:
+            load: Load all installed plugins; else the host starts empty, without even the core's own.
+            strict: A plugin that cannot be loaded raises `PluginError`, instead of being reported.
+        """
+        self._lock = threading.RLock()
+        self._plugins = pluggy.PluginManager("pypz")
+        self._plugins.add_hookspecs(spec)
+        self._dispatcher = Dispatcher()
+        self._reports: dict[tuple[str, str], PluginReport] = {}
+        loaded = load_plugins(strict) if load else []
+        for one in loaded:
+            self._reports[one.report.name, one.report.dist] = one.report
+        # Who is registered last is asked first: the core last of all, the others in the order of their names.
+        for one in sorted(loaded, key=lambda one: (one.report.name == CORE_PLUGIN, one.report.name), reverse=True):
+            if one.plugin is not None:
+                self._add(one.plugin, one.report.name)
+
+    @classmethod
+    def default(cls) -> PluginHost:
+        """The host of this process, made and its plugins loaded at the first call."""
+        host = cls._default
+        if host is None:
+            with _making:
+                if cls._is_making_default:
+                    raise PluginError("a plugin asked for the plugin host while it was being loaded; ask later")
+                if cls._default is None:
+                    cls._is_making_default = True
+                    try:
+                        cls._default = cls()
+                    finally:
+                        cls._is_making_default = False
+                    cls._default._tell_of_failures()
+                host = cls._default
+        return host
+
+    # --- plugins ------------------------------------------------------------------------------------------------------
+
+    @property
+    def reports(self) -> tuple[PluginReport, ...]:
+        """What became of each plugin, by name."""
+        with self._lock:
+            return tuple(sorted(self._reports.values(), key=lambda report: (report.name, report.dist)))
+
+    @property
+    def cut_off(self) -> Mapping[str, str]:
+        """Observers that are told nothing more, with the reason."""
+        return self._dispatcher.cut_off
+
+    def register(self, plugin: object, name: str | None = None) -> str:
+        """Add a plugin: a module or an instance with functions marked ``@hookimpl``.
+
+        Args:
+            plugin: The plugin; observers are told what happens from now on.
+            name: Name for messages and reports; left out, one is made from the plugin's own.
+
+        Returns:
+            The name.
+
+        Raises:
+            PluginError: It does not keep the contract, or the name is taken.
+        """
+        name = name or str(getattr(plugin, "__name__", "") or f"{type(plugin).__name__}-{id(plugin):x}")
+        try:
+            hooks = check_plugin(plugin)
+        except PluginError as error:
+            raise PluginError(f"plugin {name!r}: {error}") from error
+        with self._lock:
+            if self._plugins.has_plugin(name):
+                raise PluginError(f"plugin {name!r}: this name is taken; unregister the other, or give another name")
+            if self._plugins.is_registered(plugin):
+                raise PluginError(f"plugin {name!r} is registered already, as {self._plugins.get_name(plugin)!r}")
+            self._add(plugin, name)
+            module = getattr(plugin, "__name__", None) or type(plugin).__module__
+            self._reports[name, ""] = PluginReport(name, "", "", str(module), "loaded", hooks=hooks)
+        return name
+
+    def unregister(self, plugin: object) -> None:
+        """Take a plugin out, by itself or its name; what waits for it is not told (`flush` before). Idempotent."""
+        with self._lock:
+            name = plugin if isinstance(plugin, str) else self._plugins.get_name(plugin)
+            if name is not None and self._plugins.has_plugin(name):
+                self._plugins.unregister(name=name)
+                self._dispatcher.remove(name)
+                self._reports = {key: report for key, report in self._reports.items() if key[0] != name}
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until the observers were told everything that happened before this call; False at the time-out."""
+        return self._dispatcher.flush(timeout_s)
+
+    def close(self) -> None:
+        """Tell observers nothing more and end the threads; `flush` first. Idempotent."""
+        self._dispatcher.close()
+
+    # --- building -----------------------------------------------------------------------------------------------------
+
+    def make_transport(self, location: str, options: Mapping[str, str]) -> Transport:
+        """Build the transport for a location; a new one at each call.
+
+        Raises:
+            ConfigurationError: No plugin knows the scheme, or an option makes no sense.
+            PluginError: The plugin failed.
+        """
+        answer = self._ask("pypz_make_transport", _TRANSPORT_METHODS, location=location, options=options)
+        if answer is None:
+            raise self._unanswered().location(location)
+        return cast("Transport", answer)
+
+    def make_codec(self, schema: Any, content_type: str = "") -> Codec:
+        """Build the codec for a schema; a new one at each call.
+
+        Raises:
+            ConfigurationError: No plugin knows this kind of schema or content type.
+            SchemaError: The schema cannot be parsed.
+            PluginError: The plugin failed.
+        """
+        answer = self._ask("pypz_make_codec", _CODEC_METHODS, schema=schema, content_type=content_type)
+        if answer is None:
+            raise self._unanswered().schema(schema, content_type)
+        return cast("Codec", answer)
+
+    def make_logger(self, operator: Operator) -> ContextLoggerInterface | None:
+        """Build a logger for an operator without logger plugin; None: it stays silent.
+
+        Raises:
+            PluginError: The plugin failed.
+        """
+        answer = self._ask("pypz_make_logger", (), operator=operator)
+        return cast("ContextLoggerInterface | None", answer)
+
+    # --- observing: these only queue, and cost next to nothing when nobody observes -----------------------------------
+
+    def pipeline_started(self, pipeline: PipelineRef) -> None:
+        """A run was started."""
+        self._dispatcher.tell("pypz_pipeline_started", {"pipeline": pipeline})
+
+    def pipeline_finished(self, pipeline: PipelineRef, outcome: str) -> None:
+        """A run has ended for good: ``finished``, ``failed`` or ``interrupted``."""
+        self._dispatcher.tell("pypz_pipeline_finished", {"pipeline": pipeline, "outcome": outcome})
+
+    def operator_state_changed(self, operator: OperatorRef, old: str, new: str) -> None:
+        """A member went from one state to another."""
+        self._dispatcher.tell("pypz_operator_state_changed", {"operator": operator, "old": old, "new": new})
+
+    def operator_failed(self, operator: OperatorRef, during: str, error: ErrorInfo) -> None:
+        """A member failed in the state ``during``."""
+        self._dispatcher.tell("pypz_operator_failed", {"operator": operator, "during": during, "error": error})
+
+    def operator_finished(self, operator: OperatorRef, exit_code: int) -> None:
+        """A member ended."""
+        self._dispatcher.tell("pypz_operator_finished", {"operator": operator, "exit_code": exit_code})
+
+    def port_opened(self, port: PortRef) -> None:
+        """A channel port is open."""
+        self._dispatcher.tell("pypz_port_opened", {"port": port})
+
+    def port_closed(self, port: PortRef) -> None:
+        """A channel port was closed."""
+        self._dispatcher.tell("pypz_port_closed", {"port": port})
+
+    def channel_status(self, status: ChannelStatus) -> None:
+        """Figures of a port on a channel; takes the place of older ones that still wait."""
+        operator = status.port.operator
+        key: Hashable = (operator.name, operator.start, status.port.name, status.channel)
+        self._dispatcher.tell("pypz_channel_status", {"status": status}, key)
+
+    # --- within -------------------------------------------------------------------------------------------------------
+
+    def _add(self, plugin: object, name: str) -> None:
+        self._plugins.register(plugin, name)
+        methods = {
+            caller.name: _by_name(impl.function, impl.argnames)
+            for caller in self._plugins.get_hookcallers(plugin) or ()
+            for impl in caller.get_hookimpls()
+            if impl.plugin is plugin and caller.name in OBSERVING
+        }
+        if methods:
+            self._dispatcher.add(Observer(name, methods))
+
+    def _ask(self, hook: str, methods: tuple[str, ...], **arguments: Any) -> object | None:
+        """The first answer that is not None, and that has these methods."""
+        with self._lock:
+            impls = list(getattr(self._plugins.hook, hook).get_hookimpls())
+        for impl in reversed(impls):
+            try:
+                answer: object | None = impl.function(*[arguments[name] for name in impl.argnames])
+            except PypzError:
+                raise
+            except Exception as error:
+                cause = f"{type(error).__name__}: {error}"
+                raise PluginError(f"plugin {impl.plugin_name!r}: {hook} raised {cause}") from error
+            if answer is not None:
+                missing = [method for method in methods if not callable(getattr(answer, method, None))]
+                if missing:
+                    raise PluginError(
+                        f"plugin {impl.plugin_name!r}: {hook} answered with a {type(answer).__name__}, "
+                        f"which has no {', '.join(missing)}"
+                    )
+                return answer
+        return None
+
+    def _unanswered(self) -> Unanswered:
+        with self._lock:
+            plugins = self._plugins.get_plugins()
+        schemes = {str(scheme) for plugin in plugins for scheme in getattr(plugin, "PYPZ_SCHEMES", ())}
+        return Unanswered(sorted(schemes), [report for report in self.reports if report.state != "loaded"])
+
+    def _tell_of_failures(self) -> None:
+        for report in self.reports:
+            if report.state == "failed":
+                say(f"plugin {report.name!r} of {report.dist} {report.version} was not loaded: {report.reason}")
+
+
+def _by_name(function: Callable[..., object], names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], object]:
+    return lambda arguments: function(*[arguments[name] for name in names])
