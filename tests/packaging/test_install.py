@@ -1,0 +1,100 @@
+"""Each wheel installed alone and all side by side, in fresh environments: everything imports, every plugin loads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.conftest import DISTRIBUTIONS, Built, run
+
+PROBE = """
+import importlib, pkgutil, sys
+from importlib.metadata import distribution, entry_points
+name, *modules = sys.argv[1:]
+for module in modules:
+    package = importlib.import_module(module)
+    for found in pkgutil.walk_packages(package.__path__, module + "."):
+        if not found.name.endswith(".__main__"):
+            importlib.import_module(found.name)
+for entry in distribution(name).entry_points:
+    assert entry.load() is not None, entry
+for namespace in ("pypz", "pypz.plugins", "pypz.deployers"):
+    assert getattr(sys.modules.get(namespace), "__file__", None) is None, namespace
+"""
+"""Imports every module below the packages given and loads every entry point of the distribution given."""
+
+pytestmark = pytest.mark.slow
+
+
+def make_environment(folder: Path, pins: Path, *requirements: str) -> Path:
+    """Make a virtual environment with ``requirements`` and nothing else; gives its Python."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    python = folder / "bin" / "python"
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "-q",
+        "--no-compile",
+        "-c",
+        pins,
+        *requirements,
+        cwd=folder,
+    )
+    return python
+
+
+def probe(python: Path, built: Built, cwd: Path) -> None:
+    run(python, "-I", "-W", "error", "-c", PROBE, built.dist.name, *built.dist.modules, cwd=cwd)
+
+
+@pytest.mark.parametrize("name", [dist.name for dist in DISTRIBUTIONS])
+def test_a_distribution_works_with_nothing_but_what_it_requires(
+    built: dict[str, Built], pins: Path, tmp_path: Path, name: str
+) -> None:
+    python = make_environment(tmp_path / "env", pins, name)
+    probe(python, built[name], tmp_path)
+
+
+@pytest.fixture(scope="module")
+def together(built: dict[str, Built], pins: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that has everything, by way of the extras."""
+    # By address: pip does not apply constraints that are addresses to a name with extras.
+    everything = f"pypz[all] @ {built['pypz'].wheel.as_uri()}"
+    return make_environment(tmp_path_factory.mktemp("together"), pins, everything)
+
+
+def test_the_extra_all_brings_every_distribution_and_they_work_side_by_side(
+    built: dict[str, Built], together: Path, tmp_path: Path
+) -> None:
+    for archives in built.values():
+        probe(together, archives, tmp_path)
+
+
+def test_a_users_own_package_may_live_in_the_namespace(together: Path, tmp_path: Path) -> None:
+    package = tmp_path / "pypz" / "example"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [together, "-c", "import pypz.example, pypz.core, pypz.plugins.loggers"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_installed_command_lists_its_plugins_and_runs_the_demo(together: Path, tmp_path: Path) -> None:
+    command = together.with_name("pypz")
+    assert "avro" in run(command, "plugins", cwd=tmp_path)
+    run(command, "demo", cwd=tmp_path)
