@@ -1,0 +1,346 @@
+"""Reads a pipeline's status streams and makes the hook calls again that its processes made: the relay's other end.
+
+Only the newest run is told. Viewers register their observers with a host of their own (``PluginHost(load=False)``), so
+that no plugin of this process takes part in a pipeline that runs elsewhere.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pypz.core.channels.spi import StatusEntry, StatusStream
+from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
+from pypz.core.hooks.host import PluginHost
+
+WAIT_S: Final = 10.0
+"""Seconds of one wait for changes; `close` ends it early."""
+
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 10.0
+"""Seconds before a stream that failed is read again: doubled up to this (chosen)."""
+
+
+LAST: Final = float("inf")
+"""Moment of the last figures of a member: a beat that comes late changes nothing more."""
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a run's opening entry says."""
+
+    run: str
+    pipeline: str
+    groups: Mapping[str, int]
+    """Size of each group by full name of the principal."""
+    dto: str = ""
+    """The pipeline's DTO as YAML, secrets masked."""
+    supersedes: str | None = None
+    host: str = ""
+    process: int = 0
+    started_utc: float = 0.0
+    """Seconds since 1970 by the starter's clock."""
+    generation: int = 0
+
+
+@dataclass
+class _Known:
+    """A run as far as its entries told."""
+
+    info: RunInfo
+    places: dict[int, int] = field(default_factory=dict)
+    """By stream: when its opening entry came, counted. Not its position: that starts anew with a stream made anew."""
+
+    def is_newer_than(self, other: _Known) -> bool:
+        shared = self.places.keys() & other.places.keys()
+        if shared:
+            return any(self.places[place] > other.places[place] for place in shared)
+        return self.info.started_utc > other.info.started_utc
+
+
+class Receiver:
+    """Follows status streams, one thread each, and tells a host's observers what happens in the newest run."""
+
+    def __init__(
+        self,
+        streams: Sequence[StatusStream],
+        host: PluginHost,
+        *,
+        on_new_run: Callable[[RunInfo], None] | None = None,
+        on_alive: Callable[[str, str, float], None] | None = None,
+        on_trouble: Callable[[str], None] | None = None,
+    ) -> None:
+        """Start reading.
+
+        Args:
+            streams: Streams of one pipeline, one a location, opened with ``create=False`` for this receiver alone; they
+                stay open when it is closed.
+            host: Its observers are told.
+            on_new_run: Called with each run that becomes the newest, before any of it is told; forget the one before.
+            on_alive: Called with (member's full name, its start, moment of ``time.monotonic``) at each sign of life.
+            on_trouble: Called with a line of text when a stream cannot be read, and with "" when it can again.
+
+        The callbacks come from the receiver's threads, one at a time, and must be quick.
+        """
+        self._host = host
+        self._on_new_run = on_new_run
+        self._on_alive = on_alive
+        self._on_trouble = on_trouble
+        self._streams = list(streams)
+        self._lock = threading.RLock()
+        self._closing = threading.Event()
+        self._runs: dict[str, _Known] = {}
+        self._count = itertools.count()
+        self._current: _Known | None = None
+        self._finished = ""
+        self._facts: list[dict[str, StatusEntry]] = [{} for _ in self._streams]
+        self._newest: dict[str, tuple[str, float]] = {}
+        self._gone: set[tuple[str, str]] = set()
+        self._corrupt = 0
+        self._threads = [
+            threading.Thread(target=self._follow, args=(place,), name=f"pypz-receiver-{place}", daemon=True)
+            for place in range(len(self._streams))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def corrupt(self) -> int:
+        """Entries that could not be read and were left out."""
+        return self._corrupt
+
+    @property
+    def run(self) -> RunInfo | None:
+        """The newest run; None as long as there is none."""
+        current = self._current
+        return current.info if current else None
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """End the threads; streams and host stay. Idempotent."""
+        self._closing.set()
+        for stream in self._streams:
+            stream.wake()
+        deadline = time.monotonic() + timeout_s
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+    # --- threads ------------------------------------------------------------------------------------------------------
+
+    def _follow(self, place: int) -> None:
+        pause_s = 0.0
+        while not self._closing.is_set():
+            try:
+                self._take(place, self._streams[place].facts().values(), is_all=True)
+                if pause_s:
+                    pause_s = 0.0
+                    self._tell_trouble("")
+                while not self._closing.is_set():
+                    self._take(place, self._streams[place].changes(WAIT_S))
+            except Exception as error:  # noqa: BLE001 - a viewer stays up, says what is wrong and tries again
+                if self._closing.is_set():
+                    return
+                self._tell_trouble(f"status cannot be read: {type(error).__name__}: {error}")
+                pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * pause_s))
+                self._closing.wait(pause_s)
+
+    def _tell_trouble(self, text: str) -> None:
+        if self._on_trouble is not None:
+            with self._lock:
+                self._on_trouble(text)
+
+    def _take(self, place: int, entries: Iterable[StatusEntry], is_all: bool = False) -> None:
+        with self._lock:
+            if is_all:
+                self._facts[place].clear()
+                entries = sorted(entries, key=lambda entry: entry.position)
+            told = sorted(entries, key=lambda entry: entry.kind == "beat")
+            for entry in told:
+                if entry.kind == "fact":
+                    if entry.value is None:
+                        self._facts[place].pop(entry.key, None)
+                    else:
+                        self._facts[place][entry.key] = entry
+            if any([self._open(place, entry) for entry in told if entry.key.startswith("run/")]):
+                self._start_afresh()
+                return
+            for entry in told:
+                self._tell_safely(entry)
+
+    def _open(self, place: int, entry: StatusEntry) -> bool:
+        """Note a run's opening entry; whether another run is the newest now."""
+        values = self._read(entry)
+        if values is None:
+            return False
+        try:
+            info = _run_info(values)
+        except (KeyError, TypeError, ValueError):
+            self._corrupt += 1
+            return False
+        known = self._runs.setdefault(info.run, _Known(info))
+        known.places.setdefault(place, next(self._count))
+        if info.generation > known.info.generation:
+            known.info = info
+        if known is self._current:
+            return False
+        if self._current is not None and not known.is_newer_than(self._current):
+            return False
+        self._current = known
+        return True
+
+    def _start_afresh(self) -> None:
+        """Another run is the newest: tell all that is known of it."""
+        assert self._current is not None
+        info = self._current.info
+        self._finished = ""
+        self._newest.clear()
+        self._gone.clear()
+        if self._on_new_run is not None:
+            self._on_new_run(info)
+        self._host.pipeline_started(PipelineRef(info.pipeline, info.run))
+        for facts in self._facts:
+            for entry in sorted(facts.values(), key=lambda entry: (entry.key.startswith("finished/"), entry.position)):
+                self._tell_safely(entry)
+
+    # --- entries ------------------------------------------------------------------------------------------------------
+
+    def _read(self, entry: StatusEntry) -> dict[str, Any] | None:
+        if entry.value is None:
+            return None
+        try:
+            values = json.loads(entry.value)
+        except ValueError:
+            values = None
+        if not isinstance(values, dict):
+            self._corrupt += 1
+            return None
+        return values
+
+    def _tell_safely(self, entry: StatusEntry) -> None:
+        topic = entry.key.partition("/")[0]
+        tell = _TOPICS.get(topic)
+        if tell is None or self._current is None:
+            return
+        values = self._read(entry)
+        if values is None:
+            return
+        try:
+            tell(self, values)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            self._corrupt += 1
+
+    def _member(self, values: Mapping[str, Any], key: str) -> OperatorRef | None:
+        """The member an entry is about; None when the entry is of another run, or older than one told before."""
+        operator = OperatorRef.from_json(values["operator"])
+        return (
+            operator if self._is_news(operator, f"{key}/{operator.name}", _number(values.get("at_utc", 0.0))) else None
+        )
+
+    def _is_news(self, operator: OperatorRef, key: str, at_utc: float) -> bool:
+        """Several streams tell the same, and one may lag: of a member's start, nothing older than what was told."""
+        if self._current is None or operator.run != self._current.info.run:
+            return False
+        start, told_utc = self._newest.get(key, ("", 0.0))
+        if start == operator.start and (told_utc == LAST or (len(self._streams) > 1 and at_utc <= told_utc)):
+            return False
+        if start and start != operator.start:
+            if (key, operator.start) in self._gone:
+                return False
+            self._gone.add((key, start))
+        self._newest[key] = (operator.start, at_utc)
+        return True
+
+    def _tell_state(self, values: Mapping[str, Any]) -> None:
+        old, new = _text(values.get("old", "")), _text(values["new"])
+        if (operator := self._member(values, "state")) is not None:
+            self._host.operator_state_changed(operator, old, new)
+
+    def _tell_failed(self, values: Mapping[str, Any]) -> None:
+        during, error = _text(values.get("during", "")), ErrorInfo.from_json(values["error"])
+        if (operator := self._member(values, "failed")) is not None:
+            self._host.operator_failed(operator, during, error)
+
+    def _tell_exit(self, values: Mapping[str, Any]) -> None:
+        exit_code = int(_number(values["exit_code"]))
+        if (operator := self._member(values, "exit")) is not None:
+            self._host.operator_finished(operator, exit_code)
+
+    def _tell_port(self, values: Mapping[str, Any]) -> None:
+        port = PortRef.from_json(values["port"])
+        key = f"port/{port.operator.name}/{port.name}"
+        if self._is_news(port.operator, key, _number(values.get("at_utc", 0.0))):
+            (self._host.port_opened if values["open"] else self._host.port_closed)(port)
+
+    def _tell_status(self, values: Mapping[str, Any]) -> None:
+        status = ChannelStatus.from_json(values)
+        operator = status.port.operator
+        if self._is_news(operator, f"status/{operator.name}/{status.port.name}/{status.channel}", status.at_utc):
+            self._host.channel_status(status)
+
+    def _tell_closed(self, values: Mapping[str, Any]) -> None:
+        """A member's last figures: told even when a beat of the same moment came before."""
+        for one in values.get("statuses", ()):
+            status = ChannelStatus.from_json(one)
+            operator = status.port.operator
+            if self._current is not None and operator.run == self._current.info.run:
+                key = f"status/{operator.name}/{status.port.name}/{status.channel}"
+                if (key, operator.start) not in self._gone:
+                    self._newest[key] = (operator.start, LAST)
+                    self._host.channel_status(status)
+
+    def _tell_finished(self, values: Mapping[str, Any]) -> None:
+        run, outcome = _text(values["run"]), _text(values["outcome"])
+        if self._current is not None and run == self._current.info.run and self._finished != run:
+            self._finished = run
+            self._host.pipeline_finished(PipelineRef(self._current.info.pipeline, run), outcome)
+
+    def _tell_alive(self, values: Mapping[str, Any]) -> None:
+        if self._on_alive is None or self._current is None or values["run"] != self._current.info.run:
+            return
+        now = time.monotonic()
+        for name, start in dict(values["members"]).items():
+            self._on_alive(_text(name), _text(start), now)
+
+
+_TOPICS: Final[Mapping[str, Callable[[Receiver, Mapping[str, Any]], None]]] = {
+    "state": Receiver._tell_state,
+    "failed": Receiver._tell_failed,
+    "exit": Receiver._tell_exit,
+    "port": Receiver._tell_port,
+    "status": Receiver._tell_status,
+    "closed": Receiver._tell_closed,
+    "finished": Receiver._tell_finished,
+    "alive": Receiver._tell_alive,
+}
+
+
+def _run_info(values: Mapping[str, Any]) -> RunInfo:
+    supersedes = values.get("supersedes")
+    return RunInfo(
+        run=_text(values["run"]),
+        pipeline=_text(values["pipeline"]),
+        groups={_text(name): int(_number(size)) for name, size in dict(values.get("groups") or {}).items()},
+        dto=_text(values.get("dto", "")),
+        supersedes=None if supersedes is None else _text(supersedes),
+        host=_text(values.get("host", "")),
+        process=int(_number(values.get("process", 0))),
+        started_utc=float(_number(values.get("started_utc", 0.0))),
+        generation=int(_number(values.get("generation", 0))),
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected text, got {value!r}")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"expected a number, got {value!r}")
+    return value

@@ -1,0 +1,202 @@
+"""Writes one run's observing hooks into its status streams, so that a viewer in another process sees them.
+
+An observer like any other: being told only keeps the latest value of each key. One thread a stream writes: what must
+last (states, failures, exits, ports) as facts, figures as beats. The run's own facts (``run/``, ``finished/``,
+``closed/``, ``alive/``) are the core's. `pypz.core.hooks.receiver` is the other end.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pypz.core.channels.spi import StatusStream
+from pypz.core.hooks.events import EVENT_VERSION, ChannelStatus, ErrorInfo, OperatorRef, PortRef
+from pypz.core.hooks.loader import say
+from pypz.core.hooks.spec import hookimpl
+
+BEAT_INTERVAL_S: Final = 0.5
+"""Seconds between two figures of one key (design: at most twice a second)."""
+
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 5.0
+"""Seconds before a fact that could not be written is tried again: doubled up to this (chosen)."""
+
+
+class Relay:
+    """Observer that writes what concerns one run to its status streams."""
+
+    def __init__(self, pipeline: str, run: str, streams: Sequence[StatusStream]) -> None:
+        """Start relaying; register the object with a `PluginHost`.
+
+        Args:
+            pipeline: Name of the pipeline, as in the events.
+            run: Id of the run; events of others are left alone.
+            streams: Where to write; they stay open when the relay is closed.
+        """
+        self._pipeline = pipeline
+        self._run = run
+        self._lanes = [_Lane(stream, f"pypz-relay-{place}") for place, stream in enumerate(streams)]
+
+    def close(self, timeout_s: float) -> bool:
+        """Write what still waits, then end the threads. Idempotent.
+
+        Returns:
+            Whether everything was written in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        for lane in self._lanes:
+            lane.finish()
+        return all([lane.join(deadline - time.monotonic()) for lane in self._lanes])
+
+    @hookimpl
+    def pypz_operator_state_changed(self, operator: OperatorRef, old: str, new: str) -> None:
+        """Keep ``state/<member>``."""
+        self._fact(operator, f"state/{operator.name}", {"operator": operator.to_json(), "old": old, "new": new})
+
+    @hookimpl
+    def pypz_operator_failed(self, operator: OperatorRef, during: str, error: ErrorInfo) -> None:
+        """Keep ``failed/<member>``."""
+        values = {"operator": operator.to_json(), "during": during, "error": error.to_json()}
+        self._fact(operator, f"failed/{operator.name}", values)
+
+    @hookimpl
+    def pypz_operator_finished(self, operator: OperatorRef, exit_code: int) -> None:
+        """Keep ``exit/<member>``."""
+        self._fact(operator, f"exit/{operator.name}", {"operator": operator.to_json(), "exit_code": exit_code})
+
+    @hookimpl
+    def pypz_port_opened(self, port: PortRef) -> None:
+        """Keep ``port/<member>/<port>``."""
+        self._port(port, is_open=True)
+
+    @hookimpl
+    def pypz_port_closed(self, port: PortRef) -> None:
+        """Keep ``port/<member>/<port>``."""
+        self._port(port, is_open=False)
+
+    @hookimpl
+    def pypz_channel_status(self, status: ChannelStatus) -> None:
+        """Keep the beat ``status/<member>/<port>/<channel>``."""
+        operator = status.port.operator
+        if self._is_mine(operator):
+            key, value = f"status/{operator.name}/{status.port.name}/{status.channel}", _bytes(status.to_json())
+            for lane in self._lanes:
+                lane.beat(key, value)
+
+    def _port(self, port: PortRef, is_open: bool) -> None:
+        self._fact(port.operator, f"port/{port.operator.name}/{port.name}", {"port": port.to_json(), "open": is_open})
+
+    def _fact(self, operator: OperatorRef, key: str, values: Mapping[str, Any]) -> None:
+        if self._is_mine(operator):
+            value = _bytes({"at_utc": time.time(), **values})
+            for lane in self._lanes:
+                lane.fact(key, value)
+
+    def _is_mine(self, operator: OperatorRef) -> bool:
+        return operator.run == self._run and operator.pipeline == self._pipeline
+
+
+class _Lane:
+    """One stream with its thread and what waits for it, the latest value of each key."""
+
+    def __init__(self, stream: StatusStream, name: str) -> None:
+        self._stream = stream
+        self._came = threading.Condition()
+        self._facts: dict[str, bytes] = {}
+        self._beats: dict[str, bytes] = {}
+        self._beaten: dict[str, float] = {}
+        self._pause_s = 0.0
+        self._retry_at = 0.0
+        self._is_finishing = False
+        self._gave_up = False
+        self._has_complained = False
+        self._thread = threading.Thread(target=self._write_all, name=name, daemon=True)
+        self._thread.start()
+
+    def fact(self, key: str, value: bytes) -> None:
+        with self._came:
+            self._facts.pop(key, None)  # the newest goes to the end: facts are written in the order they became true
+            self._facts[key] = value
+            self._came.notify()
+
+    def beat(self, key: str, value: bytes) -> None:
+        with self._came:
+            if key not in self._beats:
+                self._came.notify()
+            self._beats[key] = value
+
+    def finish(self) -> None:
+        with self._came:
+            self._is_finishing = True
+            self._came.notify()
+
+    def join(self, timeout_s: float) -> bool:
+        """Whether the thread has written everything; it gives up what it has not at the time-out."""
+        self._thread.join(max(0.0, timeout_s))
+        with self._came:
+            self._gave_up = True
+            self._came.notify()
+            return not self._facts and not self._thread.is_alive()
+
+    def _write_all(self) -> None:
+        while (work := self._next()) is not None:
+            facts, beats = work
+            for key, value in beats.items():
+                try:
+                    self._stream.beat(key, value)
+                except Exception as error:  # noqa: BLE001 - a lost figure harms nobody
+                    self._complain(key, error)
+            for key, value in facts.items():
+                try:
+                    self._stream.put(key, value)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it may be over at the next try
+                    self._complain(key, error)
+                    self._later(facts, key)
+                    break
+                self._pause_s = 0.0
+                self._has_complained = False
+
+    def _next(self) -> tuple[dict[str, bytes], dict[str, bytes]] | None:
+        """Wait for what is to be written now; None at the end."""
+        with self._came:
+            while not self._gave_up:
+                now = time.monotonic()
+                due = {key: 0.0 if self._is_finishing else self._due(key) for key in self._beats}
+                beats = {key: self._beats.pop(key) for key, at in due.items() if at <= now}
+                facts: dict[str, bytes] = {}
+                if self._facts and now >= self._retry_at:
+                    facts, self._facts = self._facts, facts
+                if facts or beats:
+                    self._beaten.update(dict.fromkeys(beats, now))
+                    return facts, beats
+                if self._is_finishing and not self._facts:
+                    break
+                waits = [at - now for key, at in due.items() if key in self._beats]
+                self._came.wait(min([*waits, *([self._retry_at - now] if self._facts else [])], default=None))
+            return None
+
+    def _due(self, key: str) -> float:
+        return self._beaten.get(key, float("-inf")) + BEAT_INTERVAL_S
+
+    def _later(self, facts: dict[str, bytes], first: str) -> None:
+        """Put back what was not written, behind nothing newer of the same key, and try after a pause."""
+        with self._came:
+            keys = list(facts)
+            missed = {key: facts[key] for key in keys[keys.index(first) :] if key not in self._facts}
+            self._facts = {**missed, **self._facts}
+            self._pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * self._pause_s))
+            self._retry_at = time.monotonic() + self._pause_s
+
+    def _complain(self, key: str, error: Exception) -> None:
+        """Once a trouble: viewers elsewhere see nothing new meanwhile, the pipeline itself goes on."""
+        if not self._has_complained:
+            self._has_complained = True
+            say(f"viewers in other processes may not see all: cannot write {key}: {type(error).__name__}: {error}")
+
+
+def _bytes(values: Mapping[str, Any]) -> bytes:
+    return json.dumps({"v": EVENT_VERSION, **values}, separators=(",", ":")).encode()
