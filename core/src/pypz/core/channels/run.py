@@ -2,39 +2,453 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import threading
+import uuid
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from pypz.core.channels import pool
+from pypz.core.channels.port import ChannelPort, channel_ports_of
+from pypz.core.channels.session import MemberSession, own_host
+from pypz.core.channels.spi import Guarantee, Member, Transport
+from pypz.core.channels.status import StatusHub, pack, unpack, with_prefix
+from pypz.core.commons.errors import NotBuiltYetError, PypzError, RunConflictError
+from pypz.core.hooks.events import OperatorRef, PipelineRef
+from pypz.core.hooks.relay import Relay
 
 if TYPE_CHECKING:
-    from pypz.core.channels.session import MemberSession
     from pypz.core.hooks.host import PluginHost
     from pypz.core.specs.operator import Operator
     from pypz.core.specs.pipeline import Pipeline
 
+ALIVE_WAIT_S: Final = 2.5
+"""Seconds in which an open run must beat to count as alive (semantics: run)."""
+ADMIN_TIMEOUT_S: Final = 60.0
+"""Seconds to delete one channel of a fresh start (chosen)."""
+RELAY_CLOSE_S: Final = 5.0
+"""Seconds that the relay may take for its last facts (chosen)."""
+
+JOINING_MODES: Final = ("Standard", "WithoutResourceDeletion")
+"""Modes in which a member joins; in the others it only makes or deletes channels."""
+
+
+def operators_of(whole: Pipeline | Operator) -> list[Operator]:
+    """The principal operators of a pipeline, or the operator itself."""
+    from pypz.core.specs.instance import Internals
+    from pypz.core.specs.operator import Operator
+    from pypz.core.specs.pipeline import Pipeline
+
+    if not isinstance(whole, Pipeline):
+        return [whole]
+    return [op for op in Internals(whole).nested_instances.values() if not isinstance(op, Operator.Replica)]
+
+
+def whole_of(operator: Operator) -> Pipeline | Operator:
+    """The pipeline of an operator; the operator itself when it has none."""
+    return operator.get_context() or operator
+
+
+def locations_of(whole: Pipeline | Operator) -> list[tuple[str, dict[str, str]]]:
+    """Location and options of each transport that the channel ports use, without repetition."""
+    return [(location, dict(options)) for location, options in _addresses(whole)]
+
+
+def _addresses(whole: Pipeline | Operator) -> list[pool.Address]:
+    found: dict[pool.Address, None] = {}
+    for operator in operators_of(whole):
+        for port in channel_ports_of(operator):
+            location = port.transport_location()
+            if location is not None:
+                found[pool.address_of(location, port.transport_options())] = None
+    return list(found)
+
+
+def namespace_of(whole: Pipeline | Operator) -> str:
+    """The prefix that ``channelNamespace`` puts before every name that a transport sees; empty when not set."""
+    given = whole.get_parameter("channelNamespace") if whole.has_parameter("channelNamespace") else None
+    return f"{given}.." if given else ""
+
+
+def status_name(whole: Pipeline | Operator) -> str:
+    """Name of the pipeline's status streams at each location."""
+    return f"{namespace_of(whole)}{whole.get_full_name()}"
+
+
+def _check(whole: Pipeline | Operator) -> None:
+    """Refuse, before anything runs, what cannot be carried out.
+
+    Raises:
+        NotBuiltYetError: Names place, value and what is accepted.
+    """
+    readers: dict[str, set[str]] = {}
+    for operator in operators_of(whole):
+        name = operator.get_full_name()
+        given = operator.get_parameter("deliveryGuarantee") if operator.has_parameter("deliveryGuarantee") else None
+        if given not in (None, Guarantee.AT_LEAST_ONCE.value):
+            raise NotBuiltYetError(
+                f"{name}: parameter 'deliveryGuarantee' is {given!r}, which this version does not carry out yet; "
+                f"expected {Guarantee.AT_LEAST_ONCE.value!r}; leave it out"
+            )
+        for port in channel_ports_of(operator):
+            port.check()
+            if port.direction == "out":
+                readers.setdefault(name, set()).update(owner for owner, _ in port.connected_ports())
+    for name in readers:
+        reached, ahead = set[str](), list(readers[name])
+        while ahead:
+            reader = ahead.pop()
+            if reader == name:
+                raise NotBuiltYetError(
+                    f"{name}: its output comes back to it, by a cycle of connections, which this version does not carry "
+                    "out yet; take one of the connections out"
+                )
+            if reader not in reached:
+                reached.add(reader)
+                ahead += readers.get(reader, ())
+
 
 class PipelineRun:
-    """INTERFACE DRAFT (bodies follow). One run as seen by this process; shared by the members that run in it."""
+    """One run as seen by this process; shared by the members that run in it."""
 
-    id: str
+    def __init__(self, whole: Pipeline | Operator, host: PluginHost, *, is_lone: bool) -> None:
+        self.id = uuid.uuid4().hex[:12]
+        self.host = host
+        self._whole = whole
+        self._is_lone = is_lone
+        self._prefix = namespace_of(whole)
+        self._ref = PipelineRef(whole.get_full_name(), self.id)
+        self._groups = {self.prefixed(op.get_full_name()): int(op.get_group_size()) for op in operators_of(whole)}
+        self._here: dict[str, list[str]] = {}
+        self._hubs: dict[str, StatusHub] = {}
+        self._transports: dict[pool.Address, Transport] = {}
+        self._sessions: list[MemberSession] = []
+        self._relay: Relay | None = None
+        self._token = uuid.uuid4().hex[:12]
+        self._lock = threading.Lock()
+        self._is_open = False
+
+    # --- making one ---
 
     @classmethod
     def start(cls, pipeline: Pipeline, host: PluginHost, *, fresh: bool = False) -> PipelineRun:
-        """Begin a new run of the whole pipeline (PipelineExecutor). Refuses (RunConflictError) while another one is alive."""
-        raise NotImplementedError
+        """Begin a new run of the whole pipeline.
+
+        Raises:
+            RunConflictError: Another run of this name is alive at one of its locations.
+            TransportError: A location cannot be reached; tells the last cause.
+        """
+        run = cls(pipeline, host, is_lone=False)
+        try:
+            run._connect()
+            superseded = {location: run._refuse_alive(hub) for location, hub in run._hubs.items()}
+            if fresh:
+                run._delete_channels()
+            for location, hub in run._hubs.items():
+                run._open_at(location, hub, superseded[location])
+                run._forget_old_runs(hub)
+            run._begin()
+        except BaseException:
+            run.close()
+            raise
+        return run
 
     @classmethod
     def join(cls, operator: Operator, host: PluginHost, *, run_id: str | None = None, new: bool = False) -> PipelineRun:
-        """Take part in a run as one member (OperatorExecutor alone, runnables): ``run_id`` (PYPZ_RUN), else the open one, else a new one."""
-        raise NotImplementedError
+        """Take part in a run as one member: in ``run_id``, else in the open one (thus going on with it), else in a new one.
 
-    def enter(self, operator: Operator, mode: object) -> MemberSession:
-        """Make the session of one member; binds its channel ports. ``mode`` is the ExecutionMode."""
-        raise NotImplementedError
+        Args:
+            operator: The member; not a Replica proxy.
+            host: Whose plugins make transports and are told.
+            run_id: The run's id as the starter of the whole has made it (``PYPZ_RUN``).
+            new: Propose a new run although one may be open.
+
+        Raises:
+            RunConflictError: The run is new, and another one is alive.
+            TransportError: A location cannot be reached; tells the last cause.
+        """
+        run = cls(whole_of(operator), host, is_lone=True)
+        try:
+            run._connect()
+            if run_id is not None:
+                run._take_id(run_id)
+            elif not new:
+                run._take_id(run._find_open() or run.id)
+            for location, hub in run._hubs.items():
+                superseded = None
+                if not hub.value(f"run/{run.id}"):
+                    superseded = run._refuse_alive(hub)
+                run._open_at(location, hub, superseded)
+            if run_id is None and not new:
+                run._agree()
+            run._begin()
+        except BaseException:
+            run.close()
+            raise
+        return run
+
+    def _connect(self) -> None:
+        """Open all transports and their status streams, side by side."""
+        _check(self._whole)
+        addresses = _addresses(self._whole)
+        for address in addresses:
+            self._transports[address] = pool.acquire(self.host, address)
+        firsts: dict[str, pool.Address] = {}
+        for address in addresses:
+            firsts.setdefault(address[0], address)
+        errors: list[BaseException] = []
+
+        def open_hub(location: str, address: pool.Address) -> None:
+            try:
+                hub = StatusHub(self._transports[address].open_status(status_name(self._whole), create=True), location)
+                self._hubs[location] = hub
+                hub.open()
+            except BaseException as error:  # noqa: BLE001  # raised again below, in the caller's thread
+                errors.append(error)
+
+        threads = [threading.Thread(target=open_hub, args=item, name=f"pypz-open {item[0]}") for item in firsts.items()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]
+        for operator in operators_of(self._whole):
+            for port in channel_ports_of(operator):
+                here = self._here.setdefault(str(port.transport_location()), [])
+                name = self.prefixed(operator.get_full_name())
+                if name not in here:
+                    here.append(name)
+
+    def _take_id(self, run_id: str) -> None:
+        self.id = run_id
+        self._ref = PipelineRef(self._ref.name, run_id)
+
+    def _find_open(self) -> str | None:
+        for hub in self._hubs.values():
+            for run in self.open_runs(hub):
+                return run
+        return None
+
+    def _agree(self) -> None:
+        """Of two runs proposed side by side by lone members the first in stream order wins."""
+        for hub in self._hubs.values():
+            hub.refresh()
+            winner = next(iter(self.open_runs(hub)), self.id)
+            if winner != self.id:
+                for other in self._hubs.values():
+                    other.put(f"run/{self.id}", None)
+                self._take_id(winner)
+                self._groups = {k: int(v) for k, v in hub.value(f"run/{winner}").get("groups", self._groups).items()}
+                return
+
+    def open_runs(self, hub: StatusHub) -> list[str]:
+        """Ids of the runs that are neither finished nor superseded, in stream order."""
+        facts = hub.facts()
+        runs = with_prefix(facts, "run/")
+        superseded = {value.get("supersedes") for value in runs.values()}
+        return [run for run in runs if run not in superseded and f"finished/{run}" not in facts]
+
+    def is_superseded(self, hub: StatusHub) -> bool:
+        """Whether another run says that it takes this one's place."""
+        return any(value.get("supersedes") == self.id for value in with_prefix(hub.facts(), "run/").values())
+
+    def _refuse_alive(self, hub: StatusHub) -> str | None:
+        """Look at an open run: alive is refused; dead is given back, to be superseded."""
+        superseded = None
+        for run in self.open_runs(hub):
+            if run == self.id:
+                continue
+            if hub.wait_alive(run, ALIVE_WAIT_S):
+                entry = hub.value(f"run/{run}")
+                raise RunConflictError(
+                    f"pipeline {self._ref.name!r} runs already: run {run}, started on host {entry.get('host')!r} by process "
+                    f"{entry.get('process')}, is alive. Stop it first, or let this one use other channels by the "
+                    "parameter 'channelNamespace' of the pipeline, or give the pipeline another name"
+                )
+            superseded = run
+        return superseded
+
+    def _delete_channels(self) -> None:
+        for operator in operators_of(self._whole):
+            for port in channel_ports_of(operator):
+                if port.direction != "in":
+                    continue
+                address = pool.address_of(str(port.transport_location()), port.transport_options())
+                for name in port.channel_names():
+                    info = self._transports[address].describe_channel(self.prefixed(name))
+                    if info is not None:
+                        self._transports[address].delete_channel(info, ADMIN_TIMEOUT_S)
+                        self._hubs[address[0]].put(f"channel/{info.name}", None)
+
+    def _open_at(self, location: str, hub: StatusHub, supersedes: str | None) -> None:
+        """Write the opening entry unless another member did; take over the roster that stands."""
+        from time import time
+
+        host, process = own_host()
+        mine = pack(
+            run=self.id,
+            pipeline=self._ref.name,
+            generation=0,
+            groups=self._groups,
+            here=self._here.get(location, []),
+            supersedes=supersedes,
+            dto=str(self._whole),
+            host=host,
+            process=process,
+            started_utc=time(),
+        )
+        standing = unpack(hub.put_first(f"run/{self.id}", mine))
+        groups = standing.get("groups")
+        if isinstance(groups, dict):
+            self._groups = {str(name): int(size) for name, size in groups.items()}
+
+    def _forget_old_runs(self, hub: StatusHub) -> None:
+        """Remove the entries of all finished runs but the last, and schemas when no channel lives."""
+        facts = hub.facts()
+        runs = with_prefix(facts, "run/")
+        over = [run for run in runs if run != self.id and run not in self.open_runs(hub)]
+        for run in over[:-1]:
+            hub.put(f"run/{run}", None)
+            if f"finished/{run}" in facts:
+                hub.put(f"finished/{run}", None)
+        if not with_prefix(facts, "channel/"):
+            for fingerprint in with_prefix(facts, "schema/"):
+                hub.put(f"schema/{fingerprint}", None)
+
+    def _begin(self) -> None:
+        """From here on this process beats for the run and relays what its members do."""
+        self._is_open = True
+        for hub in self._hubs.values():
+            hub.keep_alive(self._token, self._alive)
+        if self._hubs:
+            self._relay = Relay(self._ref.name, self.id, [hub.stream for hub in self._hubs.values()])
+            self.host.register(self._relay, f"relay {self.id} {self._token}")
+        if not self._is_lone:
+            self.host.pipeline_started(self._ref)
+
+    def _alive(self) -> bytes | None:
+        if not self._is_open:
+            return None
+        with self._lock:
+            members = {session.ref.name: session.ref.start for session in self._sessions}
+        return pack(run=self.id, members=members)
+
+    # --- members ---
+
+    def enter(self, operator: Operator, mode: Any) -> MemberSession:
+        """Make the session of one member and bind its channel ports.
+
+        Args:
+            operator: The member; not a Replica proxy.
+            mode: The ExecutionMode.
+        """
+        principal = operator.get_group_principal() or operator
+        start = uuid.uuid4().hex[:12]
+        host, process = own_host()
+        index = operator.get_group_index() or 0
+        ref = OperatorRef(self._ref.name, self.id, operator.get_full_name(), index, start, host, process)
+        member = Member(status_name(self._whole), self.prefixed(principal.get_full_name()), index, start)
+        mode_name = getattr(mode, "value", mode)
+        session = MemberSession(
+            self,
+            operator,
+            ref,
+            member,
+            channel_ports_of(operator),
+            is_joining=mode_name in JOINING_MODES,
+            deletes_only=mode_name == "ResourceDeletionOnly",
+        )
+        with self._lock:
+            self._sessions.append(session)
+        try:
+            session.join()
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def left(self, session: MemberSession) -> None:
+        """A member's session was closed; the last member of all ends the run, where nobody started the whole."""
+        with self._lock:
+            if session not in self._sessions:
+                return
+            self._sessions.remove(session)
+        if not self._is_lone or session.outcome != "completed" or session.fenced:
+            return
+        for hub in self._hubs.values():
+            try:
+                hub.refresh()
+                here = hub.value(f"run/{self.id}").get("here", [])
+                members = [f"{name}/{index}" for name in here for index in range(self.size_of(name))]
+                living = [v for v in with_prefix(hub.facts(), "channel/").values() if v.get("run") == self.id]
+                if not self.not_closed(hub, members) and not living:
+                    hub.put(f"finished/{self.id}", pack(run=self.id, outcome="finished"))
+            except PypzError as error:  # the member's own end stands; the next start finds the run without beats
+                session.tell(f"could not say that the run has finished: {error}")
 
     def interrupt(self) -> None:
-        """End all waits of `start`/`enter` and of all sessions."""
+        """End all waits of all sessions."""
+        with self._lock:
+            sessions = list(self._sessions)
+        for session in sessions:
+            session.interrupt()
 
     def finish(self, outcome: Literal["finished", "failed", "interrupted"]) -> None:
-        """The whole has ended (PipelineExecutor): fact `finished`, hook `pypz_pipeline_finished`."""
+        """The whole has ended: written to each location, told to observers."""
+        self.host.pipeline_finished(self._ref, outcome)
+        for hub in self._hubs.values():
+            hub.put(f"finished/{self.id}", pack(run=self.id, outcome=outcome))
 
     def close(self) -> None:
         """Let go of all transports; idempotent."""
+        self._is_open = False
+        if self._relay is not None:
+            self.host.flush(RELAY_CLOSE_S)
+            self.host.unregister(self._relay)
+            self._relay.close(RELAY_CLOSE_S)
+            self._relay = None
+        for hub in self._hubs.values():
+            hub.close()
+        self._hubs.clear()
+        for address in self._transports:
+            pool.release(self.host, address)
+        self._transports.clear()
+
+    # --- what sessions ask ---
+
+    def prefixed(self, name: str) -> str:
+        """A name as transports see it."""
+        return self._prefix + name
+
+    def hub(self, location: str) -> StatusHub:
+        """The status hub of a location."""
+        return self._hubs[location]
+
+    def transport(self, address: pool.Address) -> Transport:
+        """The transport of an address."""
+        return self._transports[address]
+
+    def size_of(self, operator: str) -> int:
+        """Members of an operator's group, by the roster."""
+        return self._groups.get(operator, 1)
+
+    def writing_members(self, port: ChannelPort) -> list[str]:
+        """Keys of the members that write to an input port, sorted."""
+        return sorted({writer.rsplit("/", 1)[0] for writer in self.writers_of(port)})
+
+    def writers_of(self, port: ChannelPort) -> list[str]:
+        """Writers that an input port expects, ``<operator>/<index>/<port>``, sorted."""
+        found = set()
+        for other in port.connected_ports():
+            name, output = self.prefixed(other[0]), other[1]
+            found |= {f"{name}/{index}/{output}" for index in range(self.size_of(name))}
+        return sorted(found)
+
+    def members_at(self, port: ChannelPort) -> list[str]:
+        """Keys of all members that read or write the channel of an input port."""
+        reader = self.prefixed(port.owner_name())
+        return [f"{reader}/{index}" for index in range(self.size_of(reader))] + self.writing_members(port)
+
+    def not_closed(self, hub: StatusHub, members: Iterable[str]) -> set[str]:
+        """Those members that have not said in this run that they have ended."""
+        return {member for member in members if hub.value(f"closed/{member}").get("run") != self.id}

@@ -198,7 +198,7 @@ class StatusStream(Protocol):
         ...
 
     def wake(self) -> None:
-        """End a waiting `changes`, from any thread."""
+        """End a waiting `changes`, or the next one when none waits, from any thread."""
         ...
 
     def close(self) -> None:
@@ -313,7 +313,7 @@ class ChannelClient(Protocol):
         ...
 
     def wake(self) -> None:
-        """End a waiting `read` or `write` within 100 ms, from any thread."""
+        """End a waiting `read` or `write` within 100 ms, from any thread; when none waits, the next one that would: never lost."""
         ...
 
     def close(self, timeout_s: float) -> None:

@@ -1,0 +1,380 @@
+"""Ports whose records travel in channels: what an operator sends by and retrieves from.
+
+The location picks the transport: ``memory:NAME`` within one process, ``kafka://HOST:PORT`` and others by their plugins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, Literal
+
+from pypz.core.channels.port import ChannelPort
+from pypz.core.channels.session import MemberSession
+from pypz.core.channels.writer import BLOCK_BYTES, Part
+from pypz.core.codecs.spi import Codec
+from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PypzError, RecordError
+from pypz.core.commons.parameters import OptionalParameter, RequiredParameter
+from pypz.core.hooks.host import PluginHost
+from pypz.core.specs.plugin import ExtendedPlugin, InputPortPlugin, OutputPortPlugin, PortPlugin, ResourceHandlerPlugin
+
+ParamKeyChannelLocationConfig: Final = "channelLocation"
+ParamKeyChannelConfig: Final = "channelConfig"
+ParamKeySequentialModeEnabled: Final = "sequentialModeEnabled"
+ParamKeyPortOpenTimeoutMs: Final = "portOpenTimeoutMs"
+ParamKeySyncConnectionsOpen: Final = "syncConnectionsOpen"
+
+ENCODE_RECORDS: Final = 1_000
+"""Records encoded together into one part of a block (chosen: some 100 KiB of usual records)."""
+RETRIEVE_RECORDS: Final = 500
+"""Records that one `retrieve` gives at most (Kafka's own default of ``max.poll.records``)."""
+BLOCK_OVERHEAD_BYTES: Final = 1_024
+"""Bytes of a block's limit that are kept for its headers and framing (chosen)."""
+
+
+class PortClosedError(PypzError, PermissionError):
+    """A port was used before it was opened or after it was closed."""
+
+
+class ChannelTypeError(ConfigurationError, TypeError):
+    """A channel class of earlier versions was given."""
+
+
+class _ChannelPort(PortPlugin, ResourceHandlerPlugin, ExtendedPlugin, ChannelPort):
+    """What reading and writing ports have in common."""
+
+    default_scheme: ClassVar[str] = ""
+    """Scheme that a location without one means, such as ``kafka`` for ``localhost:9092``."""
+    content_type: ClassVar[str] = ""
+    """Codec that the port asks for; empty for any that fits the schema."""
+
+    _channel_location = RequiredParameter(
+        str,
+        alt_name=ParamKeyChannelLocationConfig,
+        description="Where the channel lives: memory:NAME, kafka://HOST:PORT[,HOST:PORT], ...",
+    )
+    _channel_config = OptionalParameter(
+        dict, alt_name=ParamKeyChannelConfig, description="Options of the transport, such as librdkafka's properties"
+    )
+    _port_open_timeout_ms = OptionalParameter(
+        int,
+        alt_name=ParamKeyPortOpenTimeoutMs,
+        description="Milliseconds that opening may wait for others; 0: no bound",
+    )
+
+    def _set_common_defaults(self) -> None:
+        self._channel_location = None
+        self._channel_config = {}
+        self._port_open_timeout_ms = 0
+        self._executing: MemberSession | None = None
+
+    # --- what the run asks ---
+
+    def transport_location(self) -> str | None:
+        """The location with its scheme; None while it is not set."""
+        given = self._channel_location
+        if not given:
+            return None
+        if self.default_scheme and "://" not in given and not given.startswith(("memory:", "local:")):
+            return f"{self.default_scheme}://{given}"
+        return str(given)
+
+    def transport_options(self) -> Mapping[str, str]:
+        """``channelConfig``, values as text: booleans as librdkafka writes them."""
+        return {str(key): _as_text(value) for key, value in (self._channel_config or {}).items()}
+
+    def owner_name(self) -> str:
+        """Full name of the principal operator."""
+        return _principal_name(self)
+
+    def connected_ports(self) -> list[tuple[str, str]]:
+        """Owner and name of each port at the other end, sorted."""
+        return sorted({(_principal_name(other), other.get_simple_name()) for other in self.get_connected_ports()})
+
+    def bind(self, session: MemberSession | None) -> None:
+        """Take part in this execution."""
+        self._executing = session
+
+    def check(self) -> None:
+        """Refuse values that this version does not carry out.
+
+        Raises:
+            NotBuiltYetError: Names port, parameter, value and what is accepted.
+        """
+        self._refuse("framing", self.get_full_name(), {"batch"})
+
+    def _refuse(self, name: str, place: str, accepted: set[Any]) -> None:
+        value = self.get_parameter(name) if self.has_parameter(name) else None
+        if value is not None and value not in accepted:
+            ways = ", ".join(sorted(repr(way) for way in accepted if way is not None))
+            raise NotBuiltYetError(
+                f"{place}: parameter {name!r} is {value!r}, which this version does not carry out yet; "
+                f"expected {ways or 'no value'}; leave it out"
+            )
+
+    # --- states that need nothing here ---
+
+    def _pre_execution(self) -> None:
+        pass
+
+    def _post_execution(self) -> None:
+        pass
+
+    def _on_interrupt(self, system_signal: int | None = None) -> None:
+        pass
+
+    def _on_error(self, source: Any, exception: Exception) -> None:
+        pass
+
+    def _on_port_close(self) -> bool:
+        self._session().close_port(self)
+        return True
+
+    def _session(self) -> MemberSession:
+        if self._executing is None:
+            raise PortClosedError(f"{self.get_full_name()}: the port is not open; an executor opens it")
+        return self._executing
+
+    def _codec(self) -> Codec:
+        try:
+            return PluginHost.default().make_codec(self.get_schema(), self.content_type)
+        except PypzError as error:
+            raise type(error)(f"{self.get_full_name()}: {error}") from error
+
+    def _timeout_s(self) -> float | None:
+        return self._port_open_timeout_ms / 1000 if self._port_open_timeout_ms else None
+
+
+class ChannelInputPort(_ChannelPort, InputPortPlugin):
+    """Retrieves the records of one channel; with replicas each member gets a share of them."""
+
+    direction: Literal["in", "out"] = "in"
+
+    _sequential_mode_enabled = OptionalParameter(
+        bool, alt_name=ParamKeySequentialModeEnabled, description="Begin to read only when all writers have ended"
+    )
+    _sync_connections_open = OptionalParameter(
+        bool, alt_name=ParamKeySyncConnectionsOpen, description="Opening waits for all writers, not just one"
+    )
+    _partitions = OptionalParameter(
+        int, alt_name="partitions", description="Partitions of the channel; default: size of the group"
+    )
+    _topic_config = OptionalParameter(
+        dict, alt_name="topicConfig", description="Settings of the channel itself, by the transport's names"
+    )
+    _error_policy = OptionalParameter(
+        str, alt_name="errorPolicy", description="What happens to a record that cannot be handled"
+    )
+    _max_retrieve_records = OptionalParameter(
+        int, alt_name="maxRetrieveRecords", description="Records that one retrieve() gives at most"
+    )
+
+    def __init__(
+        self,
+        name: str | None = None,
+        schema: Any = None,
+        group_mode: bool = False,
+        channel_reader_type: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        _refuse_channel_type("channel_reader_type", channel_reader_type)
+        super().__init__(name, schema, group_mode, *args, **kwargs)
+        self._set_common_defaults()
+        self._sequential_mode_enabled = False
+        self._sync_connections_open = False
+        self._partitions = None
+        self._topic_config = {}
+        self._error_policy = "fail"
+        self._max_retrieve_records = RETRIEVE_RECORDS
+
+    def channel_names(self) -> tuple[str, ...]:
+        """The channel read: named after the port of the group's principal."""
+        return (f"{_principal_name(self)}.{self.get_simple_name()}",)
+
+    def check(self) -> None:
+        """Refuse values that this version does not carry out."""
+        super().check()
+        place = self.get_full_name()
+        self._refuse(ParamKeySequentialModeEnabled, place, {False})
+        self._refuse(ParamKeySyncConnectionsOpen, place, {False})
+        self._refuse("errorPolicy", place, {"fail"})
+        self._refuse("assignment", place, {"static"})
+        if self.is_in_group_mode():
+            raise NotBuiltYetError(f"{place}: group_mode=True is not carried out yet by this version; leave it out")
+
+    def _on_resource_creation(self) -> bool:
+        if self.is_principal():
+            count = self._partitions or max(1, self.get_group_size())
+            options = {str(key): _as_text(value) for key, value in (self._topic_config or {}).items()}
+            self._session().create_channel(self, count, options)
+        return True
+
+    def _on_resource_deletion(self) -> bool:
+        if self.is_principal():
+            session = self._session()
+            session.delete_channel(self, whatever_run=session.deletes_only)
+        return True
+
+    def _on_port_open(self) -> bool:
+        timeout_s = self._timeout_s()
+        self._session().open_input(self, self._codec(), timeout_s)
+        if timeout_s is not None:
+            self._session().await_writer(self, timeout_s)
+        return True
+
+    def can_retrieve(self) -> bool:
+        """Whether there are records now, or may still be: False once every writer has ended and all was retrieved."""
+        return self._session().port_can_retrieve(self)
+
+    def retrieve(self, timeout_s: float = 0.0) -> list[Any]:
+        """Give the next records, in order per writer and partition.
+
+        Args:
+            timeout_s: Seconds to wait for the first record; 0 takes what is here.
+
+        Returns:
+            At most ``maxRetrieveRecords`` records; [] when none is here.
+
+        Raises:
+            PortClosedError: The port is not open.
+            DecodeError: A block cannot be decoded.
+            TransportError: The transport failed for good.
+        """
+        return self._session().retrieve(self, self._max_retrieve_records or RETRIEVE_RECORDS, timeout_s)
+
+    def commit_current_read_offset(self) -> None:
+        """Flush what the operator has sent and commit what it has retrieved, on all its ports, before returning."""
+        self._session().commit_now()
+
+
+class ChannelOutputPort(_ChannelPort, OutputPortPlugin):
+    """Sends records into the channel of every connected input port."""
+
+    direction: Literal["in", "out"] = "out"
+
+    _linger_ms = OptionalParameter(
+        int, alt_name="lingerMs", description="Milliseconds that a block may wait for more records"
+    )
+    _send_timeout_ms = OptionalParameter(
+        int, alt_name="sendTimeoutMs", description="Milliseconds that send() may wait for room"
+    )
+    _partition_by = OptionalParameter(str, alt_name="partitionBy", description="Field whose value picks the partition")
+    _framing = OptionalParameter(str, alt_name="framing", description="batch: many records a message; record: one")
+
+    def __init__(
+        self, name: str | None = None, schema: Any = None, channel_writer_type: Any = None, *args: Any, **kwargs: Any
+    ) -> None:
+        _refuse_channel_type("channel_writer_type", channel_writer_type)
+        super().__init__(name, schema, *args, **kwargs)
+        self._set_common_defaults()
+        self._linger_ms = 5
+        self._send_timeout_ms = 120_000
+        self._partition_by = None
+        self._framing = "batch"
+        self._encoder: Codec | None = None
+        self._max_part = BLOCK_BYTES
+
+    def channel_names(self) -> tuple[str, ...]:
+        """The channels written: one for each connected input port."""
+        return tuple(f"{owner}.{name}" for owner, name in self.connected_ports())
+
+    def check(self) -> None:
+        """Refuse values that this version does not carry out."""
+        super().check()
+        self._refuse("partitionBy", self.get_full_name(), set())
+
+    def _on_resource_creation(self) -> bool:
+        return True
+
+    def _on_resource_deletion(self) -> bool:
+        return True
+
+    def _on_port_open(self) -> bool:
+        self._encoder = self._codec()
+        linger_s = (5 if self._linger_ms is None else self._linger_ms) / 1000
+        send_timeout_s = (self._send_timeout_ms or 120_000) / 1000
+        self._session().open_output(self, self._encoder, self._timeout_s(), linger_s, send_timeout_s)
+        self._max_part = min(BLOCK_BYTES, self._session().max_block(self) - BLOCK_OVERHEAD_BYTES)
+        return True
+
+    def send(self, data: Any) -> None:
+        """Send a list of records to every connected input port; all of them, or on an error none.
+
+        They are gathered into blocks and sent in the background; a failed transmission surfaces at the next send, at a
+        commit or at the operator's end. Waits while the transport is full, at most ``sendTimeoutMs``.
+
+        Raises:
+            TypeError: ``data`` is no list.
+            RecordError: A record does not fit the schema, or is too large; names record and field.
+            TransportError: This or an earlier send failed for good.
+        """
+        if not isinstance(data, list):
+            raise RecordTypeError(
+                f"{self.get_full_name()}: send() was given {type(data).__name__}, expected a list of records"
+            )
+        outputs = self._session().outputs_of(self)
+        if not data or not outputs:
+            return
+        try:
+            parts = self._encode(data, 0)
+        except RecordError as error:
+            raise RecordError(f"{self.get_full_name()}: {error}") from error
+        for part in parts:
+            for output in outputs:
+                output.add(part)
+
+    def _encode(self, records: Sequence[Any], first: int) -> list[Part]:
+        """Encode all, in parts that each fit into a block; ``first`` is the place of the first in the user's list."""
+        assert self._encoder is not None, "set when the port was opened"
+        if len(records) > ENCODE_RECORDS:
+            return [
+                part
+                for place in range(0, len(records), ENCODE_RECORDS)
+                for part in self._encode(records[place : place + ENCODE_RECORDS], first + place)
+            ]
+        payload = self._encoder.encode(records)
+        if len(payload) <= self._max_part:
+            return [Part(payload, len(records))]
+        if len(records) == 1:
+            limit = self._session().max_block(self) - BLOCK_OVERHEAD_BYTES
+            if len(payload) > limit:
+                raise RecordError(
+                    f"record {first} is {len(payload)} bytes, the channel takes at most {limit}; "
+                    "send it in pieces, or raise the transport's limit (Kafka: topicConfig 'max.message.bytes')"
+                )
+            return [Part(payload, 1)]
+        half = len(records) // 2
+        return self._encode(records[:half], first) + self._encode(records[half:], first + half)
+
+
+class RecordTypeError(PypzError, TypeError):
+    """Something else than a list of records was sent."""
+
+
+def _principal_name(port: Any) -> str:
+    """Full name of the principal operator that a port, original or replica, belongs to."""
+    operator = port.get_context()
+    if operator is None:
+        return str(port.get_full_name())
+    principal = operator.get_group_principal() or operator
+    return str(principal.get_full_name())
+
+
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _refuse_channel_type(keyword: str, given: Any) -> None:
+    if given is not None:
+        raise ChannelTypeError(
+            f"{keyword}={getattr(given, '__name__', given)!r}: channel classes of pypz 0.10 are not taken any more; "
+            "a Transport found by the location's scheme carries channels now, see docs/migration.md"
+        )
+
+    "ChannelInputPort",
+    "ChannelOutputPort",
+    "ChannelTypeError",
+    "PortClosedError",
+    "RecordTypeError",
+    "Internals",
+]

@@ -1,0 +1,138 @@
+"""The one thread of a channel client: reads ahead, commits when due, tells figures."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Final, TypeVar
+
+from pypz.core.channels.reader import InputEnd
+from pypz.core.channels.spi import ChannelClient, Received
+from pypz.core.commons.errors import WokenError
+
+READ_BLOCKS: Final = 64
+"""Blocks asked for at once (chosen)."""
+IDLE_S: Final = 60.0
+"""Seconds of one wait when nothing is due; every event wakes earlier."""
+
+T = TypeVar("T")
+Tick = Callable[[], float | None]
+"""Does what is due; gives the seconds until something is due again, None for never."""
+
+
+class ClientLoop:
+    """Runs ``tick`` whenever it is due and hands what the client reads to the ends; tasks come from any thread."""
+
+    def __init__(
+        self,
+        client: ChannelClient,
+        name: str,
+        changed: threading.Condition,
+        tick: Tick,
+        failed: Callable[[Exception], None],
+        notice: Callable[[InputEnd], None],
+    ) -> None:
+        self.client = client
+        self.inputs: dict[str, InputEnd] = {}
+        self._changed = changed
+        self._tick = tick
+        self._failed = failed
+        self._notice = notice
+        self._tasks: deque[Callable[[], None]] = deque()
+        self._event = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=f"pypz-io {name}", daemon=True)
+        self._thread.start()
+
+    def call(self, task: Callable[[], T]) -> T:
+        """Run ``task`` on the client's thread and wait for its result."""
+        if threading.current_thread() is self._thread:
+            return task()
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(task())
+            except BaseException as error:  # noqa: BLE001  # carried over to the caller's thread
+                future.set_exception(error)
+
+        self._tasks.append(run)
+        self.wake()
+        if not self._thread.is_alive() and not future.done():
+            raise WokenError("the channel client's thread has ended")
+        return future.result()
+
+    def wake(self) -> None:
+        """Make the thread look at its tasks and at what is due."""
+        self._event.set()
+        if self.inputs:
+            self.client.wake()
+
+    def close(self, timeout_s: float) -> None:
+        """End the thread and close the client; idempotent."""
+        if self._closing:
+            return
+        self._closing = True
+        self.wake()
+        self.client.wake()
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                self._event.clear()
+                while self._tasks:
+                    self._tasks.popleft()()
+                due = self._tick()
+                if self._tasks or self._closing:
+                    continue
+                wait_s = IDLE_S if due is None else max(0.0, due)
+                if not self.inputs:
+                    self._event.wait(wait_s)
+                    continue
+                self._resume()
+                self._read(wait_s)
+        except Exception as error:  # noqa: BLE001  # surfaces at the member's next call
+            self._failed(error)
+            while not self._closing:  # calls still get their answer
+                self._event.wait()
+                self._event.clear()
+                while self._tasks:
+                    self._tasks.popleft()()
+        finally:
+            self.client.close(5.0)
+            while self._tasks:
+                self._tasks.popleft()()
+
+    def _resume(self) -> None:
+        for end in self.inputs.values():
+            if end.paused and end.wants_more():
+                end.paused = False
+                end.reader.resume(list(end.places))
+
+    def _read(self, wait_s: float) -> None:
+        found = self.client.read(READ_BLOCKS, 0.0 if self._event.is_set() else wait_s)
+        if not found:
+            return
+        by_channel: dict[str, list[Received]] = {}
+        for block in found:
+            by_channel.setdefault(block.channel, []).append(block)
+        for channel, blocks in by_channel.items():
+            end = self.inputs[channel]
+            with self._changed:
+                pauses = end.received(blocks)
+                self._changed.notify_all()
+            if pauses:
+                end.reader.pause(list(end.places))
+            if end.earlier_run == 0:
+                end.earlier_run = len(blocks) + sum(end.reader.lag().values())
+                self._notice(end)
+
+
+def seconds_until(due: float | None) -> float | None:
+    """Seconds from now to a moment of the monotonic clock; None stays None."""
+    return None if due is None else max(0.0, due - time.monotonic())

@@ -1,0 +1,112 @@
+"""What stands in a block's headers, and the note that is committed with a position."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pypz.core.channels.spi import Block, ChannelInfo
+
+RUN: Final = "pypz-run"
+WRITER: Final = "pypz-writer"
+EPOCH: Final = "pypz-epoch"
+INCARNATION: Final = "pypz-incarnation"
+SEQUENCE: Final = "pypz-sequence"
+COUNT: Final = "pypz-count"
+KIND: Final = "pypz-kind"
+CODEC: Final = "pypz-codec"
+SCHEMA: Final = "pypz-schema"
+FRAMING: Final = "pypz-framing"
+
+DATA: Final = "data"
+END: Final = "end"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who writes: the headers that all blocks of one writer share."""
+
+    run: str
+    writer: str
+    """``<operator>/<index>/<port>``: the same over all starts."""
+    epoch: int
+    incarnation: str
+
+    def data(self, payload: bytes, count: int, sequence: int, codec: str, schema: str) -> Block:
+        """A block of records; ``sequence`` counts this writer's records in the partition before it."""
+        return Block({**self._shared(DATA, count, sequence), CODEC: codec, SCHEMA: schema, FRAMING: "batch"}, payload)
+
+    def end(self, sequence: int, partitions: int) -> Block:
+        """The end marker: the writer's last entry in a partition in this run."""
+        return Block(self._shared(END, 0, sequence), json.dumps({"partitions": partitions}).encode())
+
+    def _shared(self, kind: str, count: int, sequence: int) -> dict[str, str]:
+        return {
+            KIND: kind,
+            RUN: self.run,
+            WRITER: self.writer,
+            EPOCH: str(self.epoch),
+            INCARNATION: self.incarnation,
+            SEQUENCE: str(sequence),
+            COUNT: str(count),
+        }
+
+
+@dataclass(frozen=True)
+class Note:
+    """What stands beside a committed position: enough for a restarted reader to know which writers have ended.
+
+    The ended writers are a bitmap over the roster's writers, so that a thousand of them fit into 250 characters.
+    """
+
+    run: str
+    incarnation: str
+    index: int = 0
+    """Records of the block at the position that were handed out already."""
+    ended: frozenset[str] = frozenset()
+
+    def encode(self, writers: Sequence[str]) -> str:
+        """Write the note; ``writers`` are the roster's, in its order."""
+        bits = sum(1 << place for place, writer in enumerate(writers) if writer in self.ended)
+        return json.dumps(
+            {"r": self.run, "i": self.incarnation, "x": self.index, "e": f"{bits:x}"}, separators=(",", ":")
+        )
+
+    @classmethod
+    def decode(cls, text: str, writers: Sequence[str]) -> Note:
+        """Read a note; one that is not ours counts as empty."""
+        try:
+            values = json.loads(text)
+            bits = int(values["e"], 16)
+            ended = frozenset(writer for place, writer in enumerate(writers) if bits >> place & 1)
+            return cls(str(values["r"]), str(values["i"]), int(values["x"]), ended)
+        except (ValueError, KeyError, TypeError):
+            return cls("", "")
+
+
+def count_of(headers: Mapping[str, str]) -> int:
+    """Records in a block; 0 for one that does not say."""
+    text = headers.get(COUNT, "0")
+    return int(text) if text.isdigit() else 0
+
+
+def partitions_of_member(info: ChannelInfo, index: int, size: int) -> list[int]:
+    """Partitions that the member of this group index reads: p belongs to index p mod size.
+
+    >>> partitions_of_member(ChannelInfo("c", 5, "x"), 1, 2)
+    [1, 3]
+    """
+    return [number for number in range(info.partitions) if number % size == index]
+
+
+def names(writers: Iterable[str], at_most: int = 5) -> str:
+    """List some writers in words.
+
+    >>> names(["b", "a"])
+    'a, b'
+    """
+    found = sorted(writers)
+    more = f" and {len(found) - at_most} more" if len(found) > at_most else ""
+    return ", ".join(found[:at_most]) + more

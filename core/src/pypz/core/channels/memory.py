@@ -1,0 +1,540 @@
+"""Channels in this process's memory: ``memory:NAME``.
+
+For tests, demos and small jobs. A NAME lives until the last transport on it in the process is closed. A channel is
+bounded by bytes: when it is full, `write` waits until committed blocks are dropped. No other process sees it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from pypz.core.channels.spi import (
+    AssignmentListener,
+    Block,
+    Capabilities,
+    ChannelInfo,
+    ChannelSpec,
+    Committed,
+    Guarantee,
+    Member,
+    MemberNote,
+    Position,
+    Received,
+    StatusEntry,
+    Unit,
+)
+from pypz.core.commons.errors import BlockTooLargeError, ChannelGoneError, ConfigurationError, WokenError
+
+DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
+"""Bytes that one channel holds before `write` waits (chosen)."""
+
+CAPABILITIES: Final = Capabilities(
+    durable="no",
+    across_processes=False,
+    across_hosts=False,
+    partitions=True,
+    raise_partitions=True,
+    transactions=False,
+    fencing=False,
+    group_assignment=False,
+    seek=True,
+    keeps_read=False,
+    last_value=True,
+    inline=True,
+    max_block=16 * 1024 * 1024,
+    max_note=4096,
+)
+
+
+@dataclass
+class _Partition:
+    """Blocks from ``base`` on; earlier ones were committed by every group and dropped."""
+
+    base: int = 0
+    blocks: list[Block] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        return self.base + len(self.blocks)
+
+
+@dataclass
+class _Channel:
+    info: ChannelInfo
+    partitions: list[_Partition]
+    size_bytes: int = 0
+    committed: dict[tuple[str, int], Committed] = field(default_factory=dict)
+    readers: list[_Reader] = field(default_factory=list)
+    groups: set[str] = field(default_factory=set)
+
+    def drop_committed(self) -> bool:
+        """Drop what every group has committed; tell whether anything went."""
+        dropped = False
+        for number, partition in enumerate(self.partitions):
+            marks = [self.committed.get((group, number)) for group in self.groups]
+            if not marks or None in marks:
+                continue
+            count = min(int(mark.position) for mark in marks if mark is not None) - partition.base
+            if count > 0:
+                self.size_bytes -= sum(_size(block) for block in partition.blocks[:count])
+                del partition.blocks[:count]
+                partition.base += count
+                dropped = True
+        return dropped
+
+
+class _Status:
+    """Facts and the entries since then of one pipeline."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, StatusEntry] = {}
+        self.next_position = 0
+        self.streams: list[MemoryStatusStream] = []
+
+
+def _size(block: Block) -> int:
+    return len(block.payload) + 64  # 64: about what a block costs besides its payload (chosen)
+
+
+class _Store:
+    """All that one NAME holds; one lock for everything, one condition that tells of room in a full channel."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lock = threading.RLock()
+        self.room = threading.Condition(self.lock)
+        self.channels: dict[str, _Channel] = {}
+        self.status: dict[str, _Status] = {}
+        self.users = 0
+
+    def channel(self, info: ChannelInfo) -> _Channel:
+        found = self.channels.get(info.name)
+        if found is None or found.info.incarnation != info.incarnation:
+            raise ChannelGoneError(f"channel {info.name!r} at memory:{self.name} was deleted")
+        return found
+
+
+_stores: dict[str, _Store] = {}
+_stores_lock = threading.Lock()
+
+
+class MemoryTransport:
+    """Channels in this process's memory, shared by all transports of the same NAME."""
+
+    capabilities: Final = CAPABILITIES
+
+    def __init__(self, name: str, options: Mapping[str, str] | None = None) -> None:
+        if not name:
+            raise ConfigurationError("location 'memory:' has no name, expected memory:NAME, such as memory:demo")
+        self.max_bytes = _max_bytes(name, options or {})
+        with _stores_lock:
+            self._store = _stores.setdefault(name, _Store(name))
+            self._store.users += 1
+        self._closed = False
+
+    def create_channel(self, spec: ChannelSpec, timeout_s: float) -> ChannelInfo:
+        """Make the channel or raise its partitions."""
+        with self._store.lock:
+            found = self._store.channels.get(spec.name)
+            if found is None:
+                info = ChannelInfo(spec.name, spec.partitions, uuid.uuid4().hex[:12])
+                self._store.channels[spec.name] = _Channel(info, [_Partition() for _ in range(spec.partitions)])
+                return info
+            while len(found.partitions) < spec.partitions:
+                found.partitions.append(_Partition())
+            found.info = ChannelInfo(spec.name, len(found.partitions), found.info.incarnation)
+            return found.info
+
+    def describe_channel(self, name: str) -> ChannelInfo | None:
+        """Tell what is known of the channel."""
+        with self._store.lock:
+            found = self._store.channels.get(name)
+            return found.info if found else None
+
+    def delete_channel(self, info: ChannelInfo, timeout_s: float) -> None:
+        """Delete that incarnation; its readers fail at their next read."""
+        with self._store.lock:
+            found = self._store.channels.get(info.name)
+            if found is not None and found.info.incarnation == info.incarnation:
+                del self._store.channels[info.name]
+                for reader in found.readers:
+                    reader.gone = True
+                    reader.signal.notify()
+                self._store.room.notify_all()
+
+    def open_status(self, pipeline: str, create: bool) -> MemoryStatusStream:
+        """Open the pipeline's stream; a viewer's may wait for one that is made later."""
+        with self._store.lock:
+            if create:
+                self._store.status.setdefault(pipeline, _Status())
+            return MemoryStatusStream(self._store, pipeline)
+
+    def pipelines(self) -> list[str]:
+        """Names of the pipelines that have streams here."""
+        with self._store.lock:
+            return sorted(self._store.status)
+
+    def delete_status(self, pipeline: str, timeout_s: float) -> None:
+        """Remove the pipeline's stream."""
+        with self._store.lock:
+            self._store.status.pop(pipeline, None)
+
+    def observe(self, channel: ChannelInfo) -> _Reader:
+        """A reader of all partitions that commits nothing."""
+        client = _Client(self._store, self.max_bytes)
+        return client.open_reader(channel, None, range(channel.partitions))
+
+    def open_client(self, member: Member, epoch: int, guarantee: Guarantee) -> _Client:
+        """All ends of one member."""
+        return _Client(self._store, self.max_bytes)
+
+    def close(self) -> None:
+        """Give up the NAME; the last one to do so forgets all it held."""
+        with _stores_lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._store.users -= 1
+            if not self._store.users and _stores.get(self._store.name) is self._store:
+                del _stores[self._store.name]
+
+
+def _max_bytes(name: str, options: Mapping[str, str]) -> int:
+    for key in options:
+        if key != "max.bytes":
+            raise ConfigurationError(
+                f"memory:{name}: channelConfig has no option {key!r}, expected 'max.bytes' (bytes a channel holds) or none"
+            )
+    given = options.get("max.bytes", str(DEFAULT_MAX_BYTES))
+    if not given.isdigit() or int(given) < 1:
+        raise ConfigurationError(
+            f"memory:{name}: option 'max.bytes' is {given!r}, expected a whole number of bytes, 1 or more; "
+            f"leave it out for {DEFAULT_MAX_BYTES}"
+        )
+    return int(given)
+
+
+class _Signal:
+    """Wakes one waiting client: a condition on the store's lock, with a memory for wake-ups that came early."""
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._condition = threading.Condition(lock)
+        self.wakes = 0
+        self._seen: dict[str, int] = {}
+
+    def was_woken(self, who: str) -> bool:
+        """Whether `wake` was called since ``who`` asked the last time: a wake-up that came early is not lost."""
+        if self._seen.get(who, 0) == self.wakes:
+            return False
+        self._seen[who] = self.wakes
+        return True
+
+    def notify(self) -> None:
+        self._condition.notify_all()
+
+    def wait(self, timeout_s: float) -> None:
+        self._condition.wait(timeout_s)
+
+
+class _Client:
+    """All ends of one member in one store."""
+
+    def __init__(self, store: _Store, max_bytes: int) -> None:
+        self._store = store
+        self._max_bytes = max_bytes
+        self.signal = _Signal(store.lock)
+        self.readers: list[_Reader] = []
+
+    def settle(self, timeout_s: float) -> MemberNote | None:
+        """Nothing can be left open in memory."""
+        return None
+
+    def writer(self, channel: ChannelInfo) -> _Writer:
+        """Open a writer."""
+        return _Writer(self._store, channel, self)
+
+    def reader(
+        self,
+        channel: ChannelInfo,
+        group: str,
+        partitions: Sequence[int] | None,
+        on_change: AssignmentListener | None = None,
+    ) -> _Reader:
+        """Open a reader of these partitions."""
+        if partitions is None:
+            raise ConfigurationError("memory: transport lacks the capability 'group_assignment'; name the partitions")
+        return self.open_reader(channel, group, partitions)
+
+    def open_reader(self, channel: ChannelInfo, group: str | None, partitions: Sequence[int]) -> _Reader:
+        """Open a reader; without group it commits nothing and starts at the end."""
+        with self._store.lock:
+            held = self._store.channel(channel)
+            reader = _Reader(self._store, held, group, self.signal)
+            held.readers.append(reader)
+            if group is not None:
+                held.groups.add(group)
+            else:
+                reader.positions = {number: held.partitions[number].end for number in partitions}
+            self.readers.append(reader)
+            return reader
+
+    def read(self, max_blocks: int, timeout_s: float) -> list[Received]:
+        """Give what is there, else wait for the first block, a wake-up or the time-out."""
+        deadline = time.monotonic() + timeout_s
+        with self._store.lock:
+            while True:
+                found: list[Received] = []
+                for reader in self.readers:
+                    found += reader.take(max_blocks - len(found))
+                remaining = deadline - time.monotonic()
+                if self.signal.was_woken("read") or found or remaining <= 0:
+                    return found
+                self.signal.wait(remaining)
+
+    def flush(self, timeout_s: float) -> None:
+        """What is written is readable at once."""
+
+    def commit(self, unit: Unit, timeout_s: float) -> None:
+        """Store positions and notes, drop what nobody needs any more."""
+        with self._store.lock:
+            touched = []
+            for (name, number), committed in unit.positions.items():
+                for reader in self.readers:
+                    if reader.channel.info.name == name and reader.group is not None:
+                        reader.channel.committed[reader.group, number] = committed
+                        touched.append(reader.channel)
+            if any([channel.drop_committed() for channel in touched]):
+                self._store.room.notify_all()
+
+    def abort(self) -> None:
+        """No transactions here."""
+
+    def wake(self) -> None:
+        """End a waiting `read` or `write`."""
+        with self._store.lock:
+            self.signal.wakes += 1
+            self.signal.notify()
+            self._store.room.notify_all()
+
+    def close(self, timeout_s: float) -> None:
+        """Let go of the readers."""
+        with self._store.lock:
+            for reader in self.readers:
+                if reader in reader.channel.readers:
+                    reader.channel.readers.remove(reader)
+            self.readers.clear()
+        self.wake()
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes a channel may hold for this client's writers."""
+        return self._max_bytes
+
+
+class _Writer:
+    def __init__(self, store: _Store, info: ChannelInfo, client: _Client) -> None:
+        self._store = store
+        self._info = info
+        self._client = client
+
+    def write(self, partition: int, block: Block, wait: bool = True) -> bool:
+        """Append; a full channel waits or refuses."""
+        size = _size(block)
+        if len(block.payload) > CAPABILITIES.max_block:
+            raise BlockTooLargeError(
+                f"channel {self._info.name!r}: a block of {len(block.payload)} bytes, at most {CAPABILITIES.max_block} fit"
+            )
+        with self._store.lock:
+            while True:
+                channel = self._store.channel(self._info)
+                if not channel.size_bytes or channel.size_bytes + size <= self._client.max_bytes:
+                    break
+                if not wait:
+                    return False
+                if self._client.signal.was_woken("write"):
+                    raise WokenError(
+                        f"channel {self._info.name!r} is full ({channel.size_bytes} bytes); woken while waiting"
+                    )
+                self._store.room.wait()
+            channel.partitions[partition].blocks.append(block)
+            channel.size_bytes += size
+            for reader in channel.readers:
+                if partition in reader.positions and partition not in reader.paused:
+                    reader.signal.notify()
+            return True
+
+    def partition_count(self) -> int:
+        """Partitions now."""
+        with self._store.lock:
+            return len(self._store.channel(self._info).partitions)
+
+
+class _Reader:
+    """Reads some partitions of one channel; its client hands out what it takes."""
+
+    def __init__(self, store: _Store, channel: _Channel, group: str | None, signal: _Signal) -> None:
+        self._store = store
+        self.channel = channel
+        self.group = group
+        self.signal = signal
+        self.positions: dict[int, int] = {}
+        self.paused: set[int] = set()
+        self.gone = False
+
+    def committed(self, partition: int) -> Committed | None:
+        """What this reader's group has committed."""
+        with self._store.lock:
+            return self.channel.committed.get((self.group or "", partition))
+
+    def seek(self, partition: int, position: Position | Literal["first", "end"]) -> None:
+        """Read on from there."""
+        with self._store.lock:
+            log = self.channel.partitions[partition]
+            place = {"first": log.base, "end": log.end}.get(position)
+            self.positions[partition] = int(position) if place is None else place
+            self.signal.notify()
+
+    def pause(self, partitions: Sequence[int]) -> None:
+        """Hold these back."""
+        with self._store.lock:
+            self.paused.update(partitions)
+
+    def resume(self, partitions: Sequence[int]) -> None:
+        """Let these go on."""
+        with self._store.lock:
+            self.paused.difference_update(partitions)
+            self.signal.notify()
+
+    def lag(self) -> Mapping[int, int]:
+        """Entries not yet read."""
+        with self._store.lock:
+            return {n: self.channel.partitions[n].end - position for n, position in self.positions.items()}
+
+    def take(self, max_blocks: int) -> list[Received]:
+        """Give blocks that are there and move behind them."""
+        if self.gone:
+            raise ChannelGoneError(f"channel {self.channel.info.name!r} at memory:{self._store.name} was deleted")
+        found: list[Received] = []
+        for number, position in self.positions.items():
+            if number in self.paused:
+                continue
+            log = self.channel.partitions[number]
+            first = max(position, log.base)
+            for place in range(first, min(log.end, first + max_blocks - len(found))):
+                block = log.blocks[place - log.base]
+                found.append(Received(self.channel.info.name, number, block, str(place), str(place + 1)))
+                self.positions[number] = place + 1
+        return found
+
+    def read(self, max_blocks: int, timeout_s: float) -> list[Received]:
+        """As `_Client.read`, for a viewer's reader."""
+        deadline = time.monotonic() + timeout_s
+        with self._store.lock:
+            while not (found := self.take(max_blocks)) and (remaining := deadline - time.monotonic()) > 0:
+                self.signal.wait(remaining)
+            return found
+
+
+class MemoryStatusStream:
+    """Facts and beats of one pipeline."""
+
+    def __init__(self, store: _Store, pipeline: str) -> None:
+        self._store = store
+        self._pipeline = pipeline
+        self._signal = _Signal(store.lock)
+        self._queue: list[StatusEntry] = []
+        self._attached: _Status | None = None
+        with store.lock:
+            self._attach()
+
+    def _attach(self) -> _Status | None:
+        """Follow the pipeline's stream as it is now; a new one gives out all its facts."""
+        status = self._store.status.get(self._pipeline)
+        if status is not self._attached:
+            self._attached = status
+            if status is not None:
+                status.streams.append(self)
+                self._queue += sorted(status.facts.values(), key=lambda entry: entry.position)
+        return status
+
+    @contextmanager
+    def _writing(self) -> Iterator[_Status]:
+        with self._store.lock:
+            yield self._store.status.setdefault(self._pipeline, _Status())
+
+    def _append(self, status: _Status, kind: Literal["fact", "beat"], key: str, value: bytes | None) -> int:
+        entry = StatusEntry(kind, key, value, status.next_position)
+        status.next_position += 1
+        if kind == "fact":
+            if value is None:
+                status.facts.pop(key, None)
+            else:
+                status.facts[key] = entry
+        for stream in status.streams:
+            stream._queue.append(entry)
+            stream._signal.notify()
+        return entry.position
+
+    def join(self, member: Member, value: bytes) -> int:
+        """Write ``joined/<member>``; its position is the epoch."""
+        with self._writing() as status:
+            return self._append(status, "fact", f"joined/{member.key}", value)
+
+    def put(self, key: str, value: bytes | None) -> None:
+        """Write a fact."""
+        with self._writing() as status:
+            self._append(status, "fact", key, value)
+
+    def put_first(self, key: str, value: bytes) -> bytes:
+        """Write a fact unless it exists."""
+        with self._writing() as status:
+            found = status.facts.get(key)
+            if found is not None and found.value is not None:
+                return found.value
+            self._append(status, "fact", key, value)
+            return value
+
+    def beat(self, key: str, value: bytes) -> None:
+        """Tell a figure."""
+        with self._writing() as status:
+            self._append(status, "beat", key, value)
+
+    def facts(self) -> Mapping[str, StatusEntry]:
+        """All facts now."""
+        with self._store.lock:
+            status = self._attach()
+            self._queue = [entry for entry in self._queue if entry.kind == "beat"]
+            return dict(status.facts) if status else {}
+
+    def changes(self, timeout_s: float) -> list[StatusEntry]:
+        """Entries since the last call; waits for the first."""
+        deadline = time.monotonic() + timeout_s
+        with self._store.lock:
+            while True:
+                self._attach()
+                found, self._queue = self._queue, []
+                remaining = deadline - time.monotonic()
+                if self._signal.was_woken("changes") or found or remaining <= 0:
+                    return found
+                # Without a stream to follow nobody notifies: look again soon (a viewer that waits for a run).
+                self._signal.wait(remaining if self._attached is not None else min(remaining, 0.5))
+
+    def wake(self) -> None:
+        """End a waiting `changes`."""
+        with self._store.lock:
+            self._signal.wakes += 1
+            self._signal.notify()
+
+    def close(self) -> None:
+        """Follow no more."""
+        with self._store.lock:
+            for status in self._store.status.values():
+                if self in status.streams:
+                    status.streams.remove(self)
+        self.wake()

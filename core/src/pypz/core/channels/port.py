@@ -1,0 +1,56 @@
+"""What the core asks of a channel port; `pypz.abstracts.channel_ports` brings the classes that users see."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pypz.core.channels.session import MemberSession
+
+
+class ChannelPort(ABC):
+    """A port whose records travel in channels. Its session is bound by the run for one execution at a time."""
+
+    direction: Literal["in", "out"]
+    """Which way records go, seen from the operator."""
+
+    @abstractmethod
+    def get_simple_name(self) -> str:
+        """Name of the port in its operator."""
+
+    @abstractmethod
+    def transport_location(self) -> str | None:
+        """Address of the transport with its scheme; None while ``channelLocation`` is not set."""
+
+    @abstractmethod
+    def transport_options(self) -> Mapping[str, str]:
+        """``channelConfig``, values as text."""
+
+    @abstractmethod
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the channels read (one) or written (one for each connected input port), without namespace."""
+
+    @abstractmethod
+    def connected_ports(self) -> list[tuple[str, str]]:
+        """Full name of the principal operator and simple name of each port at the other end, sorted."""
+
+    @abstractmethod
+    def owner_name(self) -> str:
+        """Full name of the principal operator that this port belongs to."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise NotBuiltYetError or ConfigurationError for a value that cannot be carried out; before anything runs."""
+
+    @abstractmethod
+    def bind(self, session: MemberSession | None) -> None:
+        """Take part in this execution; None ends it."""
+
+
+def channel_ports_of(operator: Any) -> list[ChannelPort]:
+    """The channel ports among an operator's plugins, in the order of their definition."""
+    from pypz.core.specs.instance import Internals
+
+    return [plugin for plugin in Internals(operator).nested_instances.values() if isinstance(plugin, ChannelPort)]

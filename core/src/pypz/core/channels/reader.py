@@ -1,0 +1,275 @@
+"""The reading end of one port: holds prefetched blocks, hands out records, knows which writers have ended."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pypz.core.channels.headers import (
+    CODEC,
+    DATA,
+    END,
+    INCARNATION,
+    KIND,
+    RUN,
+    SCHEMA,
+    WRITER,
+    Note,
+    count_of,
+    names,
+)
+from pypz.core.channels.spi import BlockReader, ChannelInfo, Committed, Received
+from pypz.core.codecs.spi import Decoder
+from pypz.core.commons.errors import DecodeError
+
+PREFETCH_BYTES: Final = 8 * 1024 * 1024
+"""Bytes held ahead before reading pauses (chosen: some 16 full blocks)."""
+PREFETCH_RECORDS: Final = 100_000
+"""Records held ahead before reading pauses (chosen)."""
+
+
+@dataclass
+class _Place:
+    """Where the reader stands in one partition, by what was handed out."""
+
+    position: str
+    """Of the block that is partly handed out, or behind the last one."""
+    index: int = 0
+    consumed: int = 0
+    """Entries handed out whole, ends included, since the port was opened."""
+    ended: frozenset[str] = frozenset()
+    changed: bool = False
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What one iteration's end makes due for commit."""
+
+    committed: dict[tuple[str, int], Committed]
+    consumed: int
+    records: int
+
+
+@dataclass
+class _Opened:
+    """The block that is being handed out."""
+
+    received: Received
+    records: list[Any]
+    index: int = 0
+
+
+@dataclass
+class InputEnd:
+    """Blocks of one channel on their way to one input port.
+
+    `received` is called by the client's thread, the rest by the operator's; ``changed`` is the session's condition and its
+    lock guards all.
+    """
+
+    info: ChannelInfo
+    run: str
+    writers: Sequence[str]
+    """Writers that the roster expects, sorted: ``<operator>/<index>/<port>``."""
+    reader: BlockReader
+    changed: threading.Condition
+    decoder_for: Callable[[str, str], Decoder]
+    """Gives what decodes blocks of (codec, schema fingerprint); may wait for the schema's fact."""
+    tell: Callable[[str], None]
+
+    places: dict[int, _Place] = field(default_factory=dict)
+    records: int = 0
+    """Handed out since the port was opened."""
+    blocks: int = 0
+    size_bytes: int = 0
+    paused: bool = False
+    earlier_run: int | None = None
+    """Entries that waited when the first block of an earlier run came; None: none came."""
+    foreign: int = 0
+    """Blocks of another incarnation: ignored."""
+    committed_entries: int = 0
+    committed_records: int = 0
+
+    _queue: deque[Received] = field(default_factory=deque)
+    _queued_bytes: int = 0
+    _queued_records: int = 0
+    _received_entries: int = 0
+    _opened: _Opened | None = None
+    _skip: dict[int, int] = field(default_factory=dict)
+
+    def start(self, partitions: Sequence[int]) -> None:
+        """Go to the committed positions; take over the ends that their notes of this run know."""
+        for number in partitions:
+            committed = self.reader.committed(number)
+            note = Note.decode(committed.note, self.writers) if committed else Note("", "")
+            if committed is None or note.incarnation not in ("", self.info.incarnation):
+                self.places[number] = _Place("")
+                self.reader.seek(number, "first")
+                continue
+            ended = note.ended if note.run == self.run else frozenset()
+            self.places[number] = _Place(committed.position, note.index, ended=ended)
+            self._skip[number] = note.index
+            self.reader.seek(number, committed.position)
+
+    # --- the client's thread ---
+
+    def received(self, blocks: Sequence[Received]) -> bool:
+        """Take blocks as they were read; tell whether reading should pause now. With the lock held."""
+        for block in blocks:
+            self._queue.append(block)
+            self._queued_bytes += len(block.block.payload)
+            self._queued_records += count_of(block.block.headers)
+            if block.block.headers.get(RUN) != self.run and self.earlier_run is None:
+                self.earlier_run = 0
+        self._received_entries += len(blocks)
+        if not self.paused and (self._queued_bytes > PREFETCH_BYTES or self._queued_records > PREFETCH_RECORDS):
+            self.paused = True
+            return True
+        return False
+
+    def wants_more(self) -> bool:
+        """Whether a paused reader has drained enough to go on."""
+        return (
+            self.paused and self._queued_bytes <= PREFETCH_BYTES // 2 and self._queued_records <= PREFETCH_RECORDS // 2
+        )
+
+    # --- the operator's thread ---
+
+    def has_records(self) -> bool:
+        """Whether a record can be handed out now. Passes over ends. With the lock held."""
+        if self._opened is not None:
+            return True
+        while self._queue:
+            head = self._queue[0]
+            if self._is_data(head):
+                return True
+            self._queue.popleft()
+            self._account(head)
+            self._pass(head)
+        return False
+
+    def has_ended(self) -> bool:
+        """Whether every expected writer has ended in every own partition and all before was handed out. With the lock held."""
+        if self.has_records():
+            return False
+        return all(len(place.ended) == len(self.writers) for place in self.places.values())
+
+    def waiting_for(self) -> str:
+        """Writers whose end is missing, in words; empty when none is."""
+        missing = {w for place in self.places.values() for w in self.writers if w not in place.ended}
+        return names(missing)
+
+    def take(self, at_most: int) -> list[Any]:
+        """Hand out what is here, in order per partition, up to ``at_most`` records; [] when nothing is here.
+
+        Raises:
+            DecodeError: A block cannot be decoded; it stays where it is.
+        """
+        found: list[Any] = []
+        while len(found) < at_most:
+            opened = self._open()
+            if opened is None:
+                break
+            room = at_most - len(found)
+            records = opened.records
+            if opened.index == 0 and len(records) <= room:
+                found = records if not found else found + records
+                opened.index = len(records)
+            else:
+                chosen = records[opened.index : opened.index + room]
+                opened.index += len(chosen)
+                found = chosen if not found else found + chosen
+            with self.changed:
+                self._advance(opened)
+        self.records += len(found)
+        return found
+
+    def mark(self) -> Mark:
+        """What may be committed now: all that was handed out. With the lock held."""
+        changed: dict[tuple[str, int], Committed] = {}
+        for number, place in self.places.items():
+            if place.changed:
+                place.changed = False
+                note = Note(self.run, self.info.incarnation, place.index, place.ended)
+                changed[self.info.name, number] = Committed(place.position, note.encode(self.writers))
+        return Mark(changed, sum(place.consumed for place in self.places.values()), self.records)
+
+    def lag_entries(self) -> int:
+        """Entries behind the committed positions: an upper bound, 0 exactly when all is committed. The client's thread."""
+        behind = sum(self.reader.lag().values())
+        with self.changed:
+            return behind + self._received_entries - self.committed_entries
+
+    def lag_records(self) -> int | None:
+        """Records that wait behind the committed positions, when all entries have been received; else None."""
+        if sum(self.reader.lag().values()):
+            return None
+        with self.changed:
+            rest = len(self._opened.records) - self._opened.index if self._opened else 0
+            return self._queued_records + rest + self.records - self.committed_records
+
+    # --- below: with the lock held, unless told otherwise ---
+
+    def _is_data(self, block: Received) -> bool:
+        headers = block.block.headers
+        return (
+            headers.get(KIND, DATA) == DATA and headers.get(INCARNATION, self.info.incarnation) == self.info.incarnation
+        )
+
+    def _account(self, block: Received) -> None:
+        self._queued_bytes -= len(block.block.payload)
+        self._queued_records -= count_of(block.block.headers)
+
+    def _pass(self, block: Received) -> None:
+        """Move behind a block that hands out nothing: an end, or one of another incarnation."""
+        headers = block.block.headers
+        place = self.places[block.partition]
+        place.position, place.index = block.next_position, 0
+        place.consumed += 1
+        place.changed = True
+        if headers.get(INCARNATION, self.info.incarnation) != self.info.incarnation:
+            self.foreign += 1
+            if self.foreign == 1:
+                self.tell(f"channel {self.info.name!r} holds blocks of an earlier making of it; they are ignored")
+        elif headers.get(KIND) == END and headers.get(RUN) == self.run and headers.get(WRITER) in self.writers:
+            place.ended |= {headers[WRITER]}
+
+    def _open(self) -> _Opened | None:
+        """Decode the next block, without the lock; None when there is none."""
+        with self.changed:
+            if self._opened is not None:
+                return self._opened
+            if not self.has_records():
+                return None
+            head = self._queue[0]
+        headers = head.block.headers
+        where = f"channel {self.info.name!r}, partition {head.partition}, position {head.position}"
+        try:
+            records = self.decoder_for(headers.get(CODEC, ""), headers.get(SCHEMA, ""))(head.block.payload)
+        except DecodeError as error:
+            raise DecodeError(f"{where}: {error}") from error
+        if len(records) != count_of(headers):
+            raise DecodeError(f"{where}: holds {len(records)} records, its header says {count_of(headers)}")
+        with self.changed:
+            self._queue.popleft()
+            self._account(head)
+            self.blocks += 1
+            self.size_bytes += len(head.block.payload)
+            self._opened = _Opened(head, records, self._skip.pop(head.partition, 0))
+            if self._opened.index >= len(records):
+                self._advance(self._opened)
+                return self._open()
+            return self._opened
+
+    def _advance(self, opened: _Opened) -> None:
+        place = self.places[opened.received.partition]
+        place.changed = True
+        if opened.index < len(opened.records):
+            place.position, place.index = opened.received.position, opened.index
+        else:
+            place.position, place.index = opened.received.next_position, 0
+            place.consumed += 1
+            self._opened = None

@@ -1,0 +1,223 @@
+"""One process's view of a pipeline's status stream at one location: all facts, kept up to date by one thread."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+from pypz.core.channels.spi import Member, StatusEntry, StatusStream
+from pypz.core.commons.errors import PypzError, TransportError, TransportTimeoutError, WokenError
+
+ALIVE_INTERVAL_S: Final = 1.0
+"""Seconds between two beats of a process that has members (semantics: at least once a second)."""
+
+TELL_INTERVAL_S: Final = 30.0
+"""Seconds after which a wait for others says again for whom (house rule)."""
+
+T = TypeVar("T")
+
+
+def pack(**values: Any) -> bytes:
+    """Make the JSON value of a fact or beat."""
+    return json.dumps({"v": 1, **values}, separators=(",", ":")).encode()
+
+
+def unpack(value: bytes | None) -> dict[str, Any]:
+    """Read a fact's or beat's JSON; {} for what is none, so that a corrupt entry never stops a run."""
+    try:
+        found = json.loads(value or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class StatusHub:
+    """Facts of one pipeline at one location, shared by the members in this process; writes go through it, too."""
+
+    def __init__(self, stream: StatusStream, name: str) -> None:
+        self.stream = stream
+        self._name = name
+        self._facts: dict[str, StatusEntry] = {}
+        self._changed = threading.Condition()
+        self._alive_seen: dict[str, float] = {}
+        self._alive_value: Callable[[], bytes | None] = lambda: None
+        self._alive_key = ""
+        self._listeners: list[Callable[[], None]] = []
+        self._closing = False
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._follow, name=f"pypz-status {name}", daemon=True)
+
+    def open(self) -> None:
+        """Read all facts, then follow."""
+        self._facts = dict(self.stream.facts())
+        self._thread.start()
+
+    def keep_alive(self, key: str, value: Callable[[], bytes | None]) -> None:
+        """Beat ``alive/<key>`` with ``value()`` every second from now on, as long as that is not None."""
+        self._alive_key, self._alive_value = key, value
+        self.stream.wake()
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` (quick, on the hub's thread) after each change of facts; gives what ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    # --- reading ---
+
+    def facts(self) -> dict[str, StatusEntry]:
+        """All facts by key, as far as known now."""
+        with self._changed:
+            return dict(self._facts)
+
+    def value(self, key: str) -> dict[str, Any]:
+        """One fact's JSON; {} when there is none."""
+        with self._changed:
+            entry = self._facts.get(key)
+        return unpack(entry.value) if entry else {}
+
+    def alive_since(self, run: str, moment: float) -> bool:
+        """Whether a beat of ``run`` has come after ``moment`` (of the monotonic clock)."""
+        with self._changed:
+            return self._alive_seen.get(run, float("-inf")) > moment
+
+    def wait_alive(self, run: str, timeout_s: float) -> bool:
+        """Wait for a new beat of ``run``."""
+        began = time.monotonic()
+        with self._changed:
+            return self._changed.wait_for(lambda: self._alive_seen.get(run, began) > began, timeout_s)
+
+    def wait_for(
+        self,
+        look: Callable[[], T | None],
+        *,
+        what: Callable[[], str],
+        timeout_s: float | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> T:
+        """Wait until ``look`` gives something; it is asked again after each change of facts.
+
+        Args:
+            look: Asks the facts.
+            what: Says in words what is waited for, by what is known now.
+            timeout_s: Seconds to wait; None for ever.
+            stopped: Whether to give up; asked after each change and `poke`.
+            tell: Given ``what()`` every 30 s.
+
+        Raises:
+            WokenError: ``stopped()``.
+            TransportTimeoutError: The time has passed; tells ``what()``.
+        """
+        began = time.monotonic()
+        told = began
+        with self._changed:
+            while True:
+                if (found := look()) is not None:
+                    return found
+                if stopped():
+                    raise WokenError(f"interrupted while waiting for {what()}")
+                if self._failure is not None:
+                    raise TransportError(f"{self._name}: status stream lost: {self._failure}") from self._failure
+                now = time.monotonic()
+                if timeout_s is not None and now - began >= timeout_s:
+                    raise TransportTimeoutError(f"waited {timeout_s:g} s for {what()}")
+                if now - told >= TELL_INTERVAL_S:
+                    told = now
+                    tell(f"waits since {now - began:.0f} s for {what()}")
+                until = told + TELL_INTERVAL_S
+                self._changed.wait((until if timeout_s is None else min(until, began + timeout_s)) - now)
+
+    def poke(self) -> None:
+        """Make all waits ask ``stopped`` again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    # --- writing ---
+
+    def put(self, key: str, value: bytes | None) -> None:
+        """Write a fact, acknowledged."""
+        self.stream.put(key, value)
+
+    def put_first(self, key: str, value: bytes) -> bytes:
+        """Write a fact unless it exists; gives the one that stands."""
+        return self.stream.put_first(key, value)
+
+    def join(self, member: Member, value: bytes) -> int:
+        """Write ``joined``; gives the epoch."""
+        return self.stream.join(member, value)
+
+    def refresh(self) -> None:
+        """Wait until a fact written now would be known: puts and awaits a mark of our own."""
+        key = f"mark/{self._alive_key or id(self)}"
+        token = str(time.monotonic_ns())
+        self.stream.put(key, pack(token=token))
+        self.wait_for(
+            lambda: True if self.value(key).get("token") == token else None,
+            what=lambda: f"own entry in the status stream of {self._name}",
+            timeout_s=30,
+        )
+        self.stream.put(key, None)
+
+    # --- thread ---
+
+    def _follow(self) -> None:
+        next_beat = time.monotonic()
+        while not self._closing:
+            value = self._alive_value()
+            now = time.monotonic()
+            if value is not None and now >= next_beat:
+                self.stream.beat(f"alive/{self._alive_key}", value)
+                next_beat = now + ALIVE_INTERVAL_S
+            try:
+                entries = self.stream.changes(max(0.0, next_beat - now) if value is not None else 60.0)
+            except PypzError as error:
+                with self._changed:
+                    self._failure = error
+                    self._changed.notify_all()
+                self._tell()
+                return
+            if entries and not self._closing:
+                self._apply(entries)
+
+    def _apply(self, entries: list[StatusEntry]) -> None:
+        has_facts = False
+        with self._changed:
+            for entry in entries:
+                if entry.kind == "beat":
+                    if entry.key.startswith("alive/"):
+                        self._alive_seen[str(unpack(entry.value).get("run"))] = time.monotonic()
+                elif entry.value is None:
+                    self._facts.pop(entry.key, None)
+                    has_facts = True
+                else:
+                    self._facts[entry.key] = entry
+                    has_facts = True
+            self._changed.notify_all()
+        if has_facts:
+            self._tell()
+
+    def _tell(self) -> None:
+        for listener in list(self._listeners):
+            listener()
+
+    def close(self) -> None:
+        """Stop following and close the stream; idempotent."""
+        self._closing = True
+        self.stream.wake()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(10)
+        self.stream.close()
+        self.poke()
+
+
+def with_prefix(facts: Mapping[str, StatusEntry], prefix: str) -> dict[str, dict[str, Any]]:
+    """The facts whose key begins with ``prefix``, by the rest of the key, in stream order."""
+    found = [
+        (entry.position, key[len(prefix) :], unpack(entry.value))
+        for key, entry in facts.items()
+        if key.startswith(prefix)
+    ]
+    return {key: value for _, key, value in sorted(found, key=lambda item: item[0])}
