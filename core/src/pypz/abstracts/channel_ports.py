@@ -370,11 +370,3 @@ def _refuse_channel_type(keyword: str, given: Any) -> None:
             f"{keyword}={getattr(given, '__name__', given)!r}: channel classes of pypz 0.10 are not taken any more; "
             "a Transport found by the location's scheme carries channels now, see docs/migration.md"
         )
-
-    "ChannelInputPort",
-    "ChannelOutputPort",
-    "ChannelTypeError",
-    "PortClosedError",
-    "RecordTypeError",
-    "Internals",
-]
