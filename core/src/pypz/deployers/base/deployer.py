@@ -1,0 +1,116 @@
+"""The deployer's interface, and what can be told from its answers alone."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from pypz.deployers.base.state import DeploymentState
+from pypz.executors.commons import ExecutionMode
+
+if TYPE_CHECKING:
+    from pypz.core.specs.operator import Operator
+    from pypz.core.specs.pipeline import Pipeline
+
+ATTACH_INTERVAL_S: Final = 2.0
+"""Seconds between two looks of `Deployer.attach`, for deployers that are not told of changes (contract of 0.10.2)."""
+
+OnStateChange = Callable[["Operator", DeploymentState], None]
+
+
+class Deployer(ABC):
+    """Brings whole pipelines to a place where they run on their own, and looks after them there."""
+
+    @abstractmethod
+    def deploy(
+        self,
+        pipeline: Pipeline,
+        execution_mode: ExecutionMode = ExecutionMode.Standard,
+        ignore_operators: list[Operator] | None = None,
+        wait: bool = True,
+    ) -> None:
+        """Deploy every operator of the pipeline with its replicas.
+
+        Args:
+            pipeline: What to deploy.
+            execution_mode: Mode that the operators are executed in.
+            ignore_operators: Operators to be deployed in mode ``Skip``.
+            wait: Return only when all of them exist.
+        """
+
+    @abstractmethod
+    def destroy(self, pipeline_name: str, force: bool = False, wait: bool = True) -> None:
+        """Remove a pipeline and all that its deployment made.
+
+        Args:
+            pipeline_name: Full name of the pipeline.
+            force: Kill operators at once instead of letting them finish what they have begun.
+            wait: Return only when nothing is left.
+        """
+
+    @abstractmethod
+    def restart_operator(self, operator_full_name: str, force: bool = False, wait: bool = True) -> None:
+        """Start an operator anew, in the same run of its pipeline."""
+
+    @abstractmethod
+    def destroy_operator(self, operator_full_name: str, force: bool = False, wait: bool = True) -> None:
+        """Remove one operator of a pipeline."""
+
+    @abstractmethod
+    def is_deployed(self, pipeline_name: str) -> bool:
+        """Tell whether a pipeline of this name is deployed."""
+
+    @abstractmethod
+    def retrieve_pipeline_deployments(self) -> set[str]:
+        """Tell the names of all deployed pipelines."""
+
+    @abstractmethod
+    def retrieve_deployed_pipeline(self, pipeline_name: str) -> Pipeline | None:
+        """Rebuild a deployed pipeline; None when there is none of this name."""
+
+    @abstractmethod
+    def retrieve_operator_state(self, operator_full_name: str) -> DeploymentState:
+        """Tell the state of one member: an operator, or one of its replicas."""
+
+    @abstractmethod
+    def retrieve_operator_logs(self, operator_full_name: str) -> str | None:
+        """Give what one member has logged so far; None when there is nothing to read from."""
+
+    def retrieve_pipeline_state(self, pipeline_name: str) -> dict[str, DeploymentState]:
+        """Tell the state of every member by its full name; empty when the pipeline is not deployed."""
+        return {name: self.retrieve_operator_state(name) for name in self._members_of(pipeline_name)}
+
+    def is_any_operator_in_state(self, pipeline_name: str, *state: DeploymentState) -> bool:
+        """Tell whether some member is in one of these states."""
+        return any(s in state for s in self.retrieve_pipeline_state(pipeline_name).values())
+
+    def is_all_operator_in_state(self, pipeline_name: str, *state: DeploymentState) -> bool:
+        """Tell whether every member is in one of these states."""
+        return all(s in state for s in self.retrieve_pipeline_state(pipeline_name).values())
+
+    def attach(self, pipeline_name: str, on_operator_state_change: OnStateChange | None = None) -> None:
+        """Stay until no member is open or running any more.
+
+        Args:
+            pipeline_name: Full name of the pipeline.
+            on_operator_state_change: Called with the operator and its new state on each change.
+        """
+        members = self._members_of(pipeline_name)
+        seen: dict[str, DeploymentState] = {}
+        pause = threading.Event()
+        while True:
+            states = {name: self.retrieve_operator_state(name) for name in members}
+            for name, state in states.items():
+                if on_operator_state_change is not None and seen.get(name) is not state:
+                    on_operator_state_change(members[name], state)
+            seen = states
+            if not any(s in (DeploymentState.Open, DeploymentState.Running) for s in states.values()):
+                return
+            pause.wait(ATTACH_INTERVAL_S)
+
+    def _members_of(self, pipeline_name: str) -> dict[str, Operator]:
+        """Full name -> operator, replicas included; empty when the pipeline is not deployed."""
+        pipeline = self.retrieve_deployed_pipeline(pipeline_name)
+        return {} if pipeline is None else {o.get_full_name(): o for o in members_of(pipeline)}

@@ -1,0 +1,272 @@
+"""The few requests to a Kubernetes API server that deployments need; objects are plain JSON values.
+
+Where the server is, who we are and whom we trust comes from the official client's configuration; so do the connections.
+Only the client's parts that have stayed the same over its releases are used, not its generated classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import quote, urlencode
+
+from pypz.utils.k8s.errors import DeploymentException
+
+if TYPE_CHECKING:
+    import urllib3
+    from kubernetes.client import Configuration
+
+Manifest = dict[str, Any]
+"""An object of the cluster as JSON gives it; its fields are the Kubernetes API's."""
+
+CONNECT_TIMEOUT_S: Final = 10.0
+"""Chosen: a server that does not take a connection within this time is told as absent."""
+READ_TIMEOUT_S: Final = 60.0
+"""The server's own bound for requests that are no watches (kube-apiserver --request-timeout)."""
+CONNECT_RETRIES: Final = 2
+
+_PATHS: Final = {
+    "ConfigMap": ("/api/v1", "configmaps"),
+    "Event": ("/api/v1", "events"),
+    "Job": ("/apis/batch/v1", "jobs"),
+    "Pod": ("/api/v1", "pods"),
+    "Secret": ("/api/v1", "secrets"),
+}
+
+
+class ApiError(DeploymentException):
+    """The server refused a request, or could not be reached.
+
+    Attributes:
+        status: HTTP status; 0 when there was no answer.
+        reason: The server's word for it, such as ``AlreadyExists``.
+    """
+
+    def __init__(self, message: str, *, status: int = 0, reason: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+
+class Listing(NamedTuple):
+    """Objects as they were at one version of the cluster."""
+
+    items: list[Manifest]
+    version: str
+
+
+class WatchStream:
+    """Changes as the server tells them: pairs of what happened (``ADDED``, ``BOOKMARK``, ``ERROR``...) and the object."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, where: str) -> None:
+        self._response = response
+        self._where = where
+
+    def __iter__(self) -> Iterator[tuple[str, Manifest]]:
+        from urllib3.exceptions import HTTPError
+
+        rest = b""
+        try:
+            for chunk in self._response.stream(None, decode_content=False):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    if line:
+                        event = json.loads(line)
+                        yield event["type"], event["object"]
+        except (HTTPError, OSError) as error:
+            raise ApiError(f"{self._where}: the watch broke off: {error}") from error
+
+    def end(self) -> None:
+        """Make the iteration end soon; from any thread."""
+        connection = getattr(self._response, "connection", None)
+        sock = getattr(connection, "sock", None)
+        with contextlib.suppress(OSError):
+            if sock is not None:
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of the connection; by the thread that iterates."""
+        self._response.close()
+
+
+class ClusterApi:
+    """One namespace of one cluster."""
+
+    def __init__(self, configuration: Configuration, namespace: str) -> None:
+        from kubernetes.client.rest import RESTClientObject
+
+        self.namespace = namespace
+        self.server = str(configuration.host).rstrip("/")
+        self._configuration = configuration
+        self._pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
+
+    def create(self, manifest: Manifest) -> Manifest:
+        """Create an object and give it as the server keeps it."""
+        return self._json("POST", self._path(manifest["kind"]), body=manifest, query={"fieldValidation": "Strict"})
+
+    def get(self, kind: str, name: str) -> Manifest | None:
+        """Read an object; None when it does not exist."""
+        try:
+            return self._json("GET", self._path(kind, name))
+        except ApiError as error:
+            if error.status == 404 and error.reason == "NotFound" and not self._is_namespace_missing(error):
+                return None
+            raise
+
+    def list(self, kind: str, selector: str = "", fields: str = "") -> Listing:
+        """List objects by their labels and fields."""
+        query = {"labelSelector": selector, "fieldSelector": fields}
+        answer = self._json("GET", self._path(kind), query={k: v for k, v in query.items() if v})
+        # Items of a list come without their kind.
+        return Listing([{**item, "kind": kind} for item in answer["items"]], answer["metadata"]["resourceVersion"])
+
+    def watch(self, kind: str, selector: str, version: str, timeout_s: int) -> WatchStream:
+        """Follow objects by their labels from one version of the cluster on.
+
+        Args:
+            kind: Kind of object.
+            selector: Labels.
+            version: Version of a `list` or of the last object seen.
+            timeout_s: Seconds after which the server ends the stream.
+        """
+        query = {
+            "watch": "true",
+            "labelSelector": selector,
+            "resourceVersion": version,
+            "timeoutSeconds": str(timeout_s),
+            "allowWatchBookmarks": "true",
+        }
+        response = self._send("GET", self._path(kind), query=query, read_timeout_s=timeout_s + CONNECT_TIMEOUT_S)
+        return WatchStream(response, self._place())
+
+    def patch(self, kind: str, name: str, change: Manifest) -> Manifest:
+        """Change the fields of an object that ``change`` has (JSON merge patch)."""
+        return self._json("PATCH", self._path(kind, name), body=change, content_type="application/merge-patch+json")
+
+    def delete(
+        self, kind: str, name: str, *, grace_s: int | None = None, propagation: str = "Foreground", uid: str = ""
+    ) -> bool:
+        """Delete an object, its dependents first.
+
+        Args:
+            kind: Kind of object.
+            name: Its name.
+            grace_s: Seconds that a pod gets to end; None for its own.
+            propagation: Which of its dependents go before it.
+            uid: Delete only the very object of this id; empty for whichever has the name.
+
+        Returns:
+            False when there is none.
+        """
+        options: Manifest = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
+        if grace_s is not None:
+            options["gracePeriodSeconds"] = grace_s
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        try:
+            self._json("DELETE", self._path(kind, name), body=options)
+        except ApiError as error:
+            if error.status in (404, 409):  # gone, or another one by now
+                return False
+            raise
+        return True
+
+    def read_log(self, pod: str, options: Mapping[str, str]) -> str | None:
+        """Read a pod's log; None when there is no such pod."""
+        try:
+            answer = self._send("GET", f"{self._path('Pod', pod)}/log", query=dict(options), read_timeout_s=None)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        return answer.data.decode(errors="replace")
+
+    def _path(self, kind: str, name: str = "") -> str:
+        base, plural = _PATHS[kind]
+        path = f"{base}/namespaces/{quote(self.namespace, safe='')}/{plural}"
+        return f"{path}/{quote(name, safe='')}" if name else path
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        content_type: str = "application/json",
+    ) -> Manifest:
+        answer = self._send(method, path, query=query, body=body, content_type=content_type)
+        found: Manifest = json.loads(answer.data)
+        return found
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        content_type: str = "application/json",
+        read_timeout_s: float | None = READ_TIMEOUT_S,
+    ) -> urllib3.BaseHTTPResponse:
+        import urllib3
+
+        url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
+        headers = {"Accept": "application/json", "User-Agent": "pypz", **self._who_we_are()}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        try:
+            answer = self._pool.request(
+                method,
+                url,
+                headers=headers,
+                body=None if body is None else json.dumps(body).encode(),
+                preload_content=False,
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s),
+                retries=urllib3.Retry(
+                    total=None, connect=CONNECT_RETRIES, read=0, redirect=0, status=0, other=0, backoff_factor=0.1
+                ),
+            )
+            if answer.status >= 400:
+                raise self._refusal(answer.status, answer.data)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            cause = getattr(error, "reason", None) or error
+            raise ApiError(
+                f"{self._place()} does not answer: {cause}; is the cluster running, and is it the one meant? "
+                "`kubectl cluster-info` shows what the kubeconfig in use says"
+            ) from error
+        return answer
+
+    def _who_we_are(self) -> dict[str, str]:
+        token = self._configuration.auth_settings().get("BearerToken")
+        return {"Authorization": str(token["value"])} if token and token["value"] else {}
+
+    def _refusal(self, status: int, data: bytes) -> ApiError:
+        try:
+            told = json.loads(data)
+        except ValueError:
+            told = {"message": data[:500].decode(errors="replace").strip()}
+        message = told.get("message") or f"HTTP status {status}"
+        hint = {
+            401: "; are the credentials of the kubeconfig still valid?",
+            403: "; ask for a role that allows it (configmaps, secrets, jobs: create, get, list, watch, patch, delete; "
+            "pods: get, list, watch, delete; pods/log: get; events: list)",
+        }.get(status, "")
+        error = ApiError(f"{self._place()}: {message}{hint}", status=status, reason=str(told.get("reason", "")))
+        if self._is_namespace_missing(error):
+            text = (
+                f"{self._place()} has no namespace {self.namespace!r}; `kubectl create namespace {self.namespace}` "
+                "makes it, KubernetesDeployer(namespace=...) names another"
+            )
+            error.args = (text,)
+        return error
+
+    def _is_namespace_missing(self, error: ApiError) -> bool:
+        texts = (f'namespaces "{self.namespace}" not found', "has no namespace")
+        return error.status == 404 and any(text in str(error) for text in texts)
+
+    def _place(self) -> str:
+        return f"Kubernetes at {self.server}"

@@ -1,0 +1,166 @@
+"""Staying with a deployed pipeline until it has ended, and ending the rest of it when a part has failed for good."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from pypz.deployers.base import DeploymentState
+from pypz.deployers.k8s.api import ApiError, ClusterApi, Manifest
+from pypz.deployers.k8s.manifests import CONTAINER, ENDED_BECAUSE, FULL_NAME, selector_of
+from pypz.deployers.k8s.states import (
+    Group,
+    first_failed,
+    has_failed,
+    is_finished,
+    is_over,
+    job_failure,
+    pod_failure,
+    pods_of,
+    states_of,
+    waiting_reason,
+)
+from pypz.deployers.k8s.watching import Watcher
+
+LAST_LINES: Final = 20
+"""Lines of a failed pod's log that are shown. Chosen: a traceback's end and the error line."""
+LEEWAY_S: Final = 60.0
+"""Seconds that the cluster gets beyond the pods' own grace period to tell that they have ended. Chosen."""
+
+OnChange = Callable[[str, DeploymentState], None]
+
+
+class Attachment:
+    """One stay with one pipeline."""
+
+    def __init__(
+        self,
+        api: ClusterApi,
+        pipeline: str,
+        groups: Sequence[Group],
+        on_change: OnChange | None,
+        say: Callable[[str], None],
+    ) -> None:
+        """Prepare to stay.
+
+        Args:
+            api: Where the pipeline is.
+            pipeline: Its full name.
+            groups: Its operators.
+            on_change: Called with a member's full name and its new state.
+            say: Told what people should know.
+        """
+        self._api = api
+        self._pipeline = pipeline
+        self._groups = groups
+        self._on_change = on_change
+        self._say = say
+        self._states: dict[str, DeploymentState] = {}
+        self._told_waits: set[tuple[str, str]] = set()
+        self._judged: set[str] = set()
+        """Ids of Jobs whose failure was dealt with."""
+        self._deadline: float | None = None
+        """Monotonic time until which the rest must have ended, once a Job has failed."""
+
+    def stay(self) -> None:
+        """Return when every member has completed, failed or gone."""
+        with Watcher(self._api, selector_of(self._pipeline), "Job", "Pod", say=self._say) as seen:
+            while True:
+                self._tell_changes(seen)
+                self._tell_waits(seen)
+                self._judge_failures(seen)
+                if self._is_all_over(seen):
+                    break
+                if not seen.wait(self._deadline):
+                    names = ", ".join(self._unfinished())
+                    self._say(f"{self._pipeline}: did not end in time: {names}; destroy ends them")
+                    return
+        if self._states and all(s is DeploymentState.NotExisting for s in self._states.values()):
+            self._say(f"{self._pipeline} was destroyed meanwhile")
+
+    def _tell_changes(self, seen: Watcher) -> None:
+        """Call back for every change of a state; what a call back changes is seen by the next."""
+        is_told = False
+        while not is_told:
+            is_told = True
+            found = self._found_states(seen)
+            for name, state in found.items():
+                if self._states.get(name) is not state:
+                    self._states[name] = state
+                    if self._on_change is not None:
+                        self._on_change(name, state)
+                        seen.catch_up()
+                        is_told = False
+                        break
+
+    def _tell_waits(self, seen: Watcher) -> None:
+        for pod in seen.objects["Pod"].values():
+            reason = waiting_reason(pod)
+            told = (pod["metadata"]["name"], reason.partition(":")[0])
+            if reason and told not in self._told_waits:
+                self._told_waits.add(told)
+                self._say(f"{_full_name(pod)} waits: pod {told[0]}: {reason}")
+
+    def _judge_failures(self, seen: Watcher) -> None:
+        """Tell why a Job has failed for good and end the others, unless somebody has restarted it."""
+        for job in list(seen.objects["Job"].values()):
+            uid = job["metadata"]["uid"]
+            if not has_failed(job) or uid in self._judged:
+                continue
+            self._judged.add(uid)
+            now = self._api.get("Job", job["metadata"]["name"])
+            if now is None or now["metadata"]["uid"] != uid or "deletionTimestamp" in now["metadata"]:
+                continue
+            if self._deadline is None:  # the first failure is the cause, the others follow from it
+                self._tell_failure(job, list(seen.objects["Pod"].values()))
+                self._end_others(job, seen)
+
+    def _tell_failure(self, job: Manifest, pods: list[Manifest]) -> None:
+        pod = first_failed(pods_of(job, pods))
+        if pod is None:
+            self._say(f"{self._pipeline} has failed: {_full_name(job)}: {job_failure(job)}")
+            return
+        name = pod["metadata"]["name"]
+        text = f"{self._pipeline} has failed: {_full_name(job)}, pod {name}: {pod_failure(pod)}"
+        try:
+            log = self._api.read_log(name, {"container": CONTAINER, "tailLines": str(LAST_LINES)})
+        except ApiError as error:
+            log = f"(its log cannot be read: {error})"
+        if log and log.strip():
+            text += "; its last lines:\n" + "\n".join(f"    {line}" for line in log.rstrip().splitlines())
+        self._say(text)
+
+    def _end_others(self, failed: Manifest, seen: Watcher) -> None:
+        """Let the pods of all other Jobs drain and end; their channels stay as they are."""
+        others = [j for j in seen.objects["Job"].values() if j is not failed and not is_finished(j)]
+        reason = f"{_full_name(failed)} has failed"
+        for job in others:
+            change = {"metadata": {"annotations": {ENDED_BECAUSE: reason}}, "spec": {"suspend": True}}
+            try:
+                self._api.patch("Job", job["metadata"]["name"], change)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+        grace_s = max((int(j["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]) for j in others), default=0)
+        self._deadline = time.monotonic() + grace_s + LEEWAY_S
+        if others:
+            names = ", ".join(sorted(_full_name(j) for j in others))
+            self._say(f"{self._pipeline}: ending {names}, with up to {grace_s} s to commit")
+
+    def _is_all_over(self, seen: Watcher) -> bool:
+        if not all(is_over(s) for s in self._found_states(seen).values()):
+            return False
+        # Watches lag behind; a callback may just have restarted something.
+        jobs = self._api.list("Job", selector_of(self._pipeline)).items
+        return all(is_over(s) for s in states_of(self._groups, jobs, seen.objects["Pod"].values()).values())
+
+    def _found_states(self, seen: Watcher) -> dict[str, DeploymentState]:
+        return states_of(self._groups, seen.objects["Job"].values(), seen.objects["Pod"].values())
+
+    def _unfinished(self) -> list[str]:
+        return [name for name, state in self._states.items() if not is_over(state)]
+
+
+def _full_name(found: Manifest) -> str:
+    return str(found["metadata"].get("annotations", {}).get(FULL_NAME, found["metadata"]["name"]))

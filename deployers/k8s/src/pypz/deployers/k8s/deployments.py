@@ -1,0 +1,302 @@
+"""Deployed pipelines of one namespace: made, found, looked at and removed, all without any of their classes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from pypz.deployers.base import DeploymentState
+from pypz.deployers.k8s.api import ApiError, ClusterApi, Manifest
+from pypz.deployers.k8s.attaching import LEEWAY_S, Attachment, OnChange
+from pypz.deployers.k8s.manifests import (
+    CONFIG_KEY,
+    CONTAINER,
+    FULL_NAME,
+    INSTANCE_TYPE,
+    MANAGED_BY,
+    PART_OF,
+    PipelinePlan,
+    dependent_manifests,
+    owned,
+    owner_manifest,
+    owner_name,
+    renewed,
+    selector_of,
+)
+from pypz.deployers.k8s.states import Group, groups_of, index_of, job_of, pods_of, states_of, waiting_reason
+from pypz.deployers.k8s.watching import Watcher
+from pypz.utils.k8s.errors import DeploymentConflictException, DeploymentException, DeploymentNotFoundException
+
+PODS_WITHIN_S: Final = 60.0
+"""Seconds within which the cluster must have made all pods (not: run them). Chosen: one second is usual."""
+_KINDS: Final = ("ConfigMap", "Secret", "Job", "Pod")
+
+
+class Deployments:
+    """What is deployed in one namespace."""
+
+    def __init__(self, api: ClusterApi, say: Callable[[str], None]) -> None:
+        """Prepare.
+
+        Args:
+            api: The namespace.
+            say: Told what people should know.
+        """
+        self._api = api
+        self._say = say
+
+    def names(self) -> set[str]:
+        """Full names of the deployed pipelines."""
+        owners = self._api.list("ConfigMap", f"{MANAGED_BY}=pypz,{INSTANCE_TYPE}=pipeline").items
+        return {o["metadata"]["annotations"][FULL_NAME] for o in owners if "deletionTimestamp" not in o["metadata"]}
+
+    def is_deployed(self, pipeline: str) -> bool:
+        """Whether the pipeline is deployed and not being removed."""
+        owner = self._owner(pipeline)
+        return owner is not None and "deletionTimestamp" not in owner["metadata"]
+
+    def config(self, pipeline: str) -> str | None:
+        """The pipeline's DTO as YAML, secrets masked; None when it is not deployed."""
+        owner = self._owner(pipeline)
+        found = None if owner is None else self._api.get("ConfigMap", owner["data"]["config"])
+        return None if found is None else str(found["data"][CONFIG_KEY])
+
+    def create(self, plan: PipelinePlan, wait: bool) -> None:
+        """Make all objects of a pipeline, or none.
+
+        Args:
+            plan: The pipeline.
+            wait: Return only when all its pods exist.
+
+        Raises:
+            DeploymentConflictException: It is deployed already.
+            DeploymentException: Something could not be made; what was made is removed again.
+        """
+        dependents = dependent_manifests(plan)
+        self._await_removal(plan.name)
+        try:
+            owner = self._api.create(owner_manifest(plan))
+        except ApiError as error:
+            if error.reason == "AlreadyExists":
+                raise DeploymentConflictException(
+                    f"{plan.name} is deployed already in namespace {self._api.namespace!r}; "
+                    "attach to it, or destroy it first"
+                ) from error
+            raise
+        try:
+            for manifest in dependents:
+                self._api.create(owned(manifest, owner))
+            if wait:
+                self._await_pods(plan.name, {owned(m, owner)["metadata"]["name"]: _size(m) for m in dependents})
+        except BaseException as error:
+            self._roll_back(plan.name, error)
+            raise
+
+    def destroy(self, pipeline: str, force: bool, wait: bool) -> None:
+        """Remove a pipeline with everything that belongs to it.
+
+        Args:
+            pipeline: Its full name.
+            force: Kill its pods at once.
+            wait: Return only when nothing is left.
+
+        Raises:
+            DeploymentNotFoundException: It is not deployed.
+            DeploymentException: Something did not go in time.
+        """
+        if self._owner(pipeline) is None and not any(self._api.list(k, selector_of(pipeline)).items for k in _KINDS):
+            raise self._not_found(pipeline)
+        self._remove(pipeline, force, wait)
+
+    def states(self, pipeline: str) -> dict[str, DeploymentState]:
+        """State of every member by its full name; empty when the pipeline is not deployed."""
+        config = self.config(pipeline)
+        if config is None:
+            return {}
+        selector = selector_of(pipeline)
+        jobs, pods = self._api.list("Job", selector).items, self._api.list("Pod", selector).items
+        return states_of(groups_of(config), jobs, pods)
+
+    def attach(self, pipeline: str, on_change: OnChange | None) -> None:
+        """Stay with a pipeline until it has ended.
+
+        Raises:
+            DeploymentNotFoundException: It is not deployed.
+        """
+        config = self.config(pipeline)
+        if config is None:
+            raise self._not_found(pipeline)
+        try:
+            Attachment(self._api, pipeline, groups_of(config), on_change, self._say).stay()
+        except KeyboardInterrupt:
+            self._say(f"detached from {pipeline}, which goes on; destroy({pipeline!r}) ends and removes it")
+            raise
+
+    def restart_operator(self, full_name: str, force: bool, wait: bool) -> None:
+        """Make the Job of an operator anew: all its members start again, in the same run."""
+        job = self._job_of(full_name)
+        self._remove_job(job, force, wait=True)
+        made = self._api.create(renewed(job))
+        if wait:
+            self._await_pods(full_name.partition(".")[0], {made["metadata"]["name"]: _size(made)})
+
+    def destroy_operator(self, full_name: str, force: bool, wait: bool) -> None:
+        """Remove the Job of an operator with its pods."""
+        self._remove_job(self._job_of(full_name), force, wait)
+
+    def logs(self, full_name: str, options: Mapping[str, str]) -> str | None:
+        """What one member has logged; None when it has no pod."""
+        pipeline = full_name.partition(".")[0]
+        group, index = self._member(full_name)
+        job = job_of(group, self._api.list("Job", selector_of(pipeline)).items)
+        if job is None:
+            return None
+        pods = [p for p in pods_of(job, self._api.list("Pod", selector_of(pipeline)).items) if index_of(p) == index]
+        return self._api.read_log(pods[-1]["metadata"]["name"], {"container": CONTAINER, **options}) if pods else None
+
+    def _owner(self, pipeline: str) -> Manifest | None:
+        found = self._api.get("ConfigMap", owner_name(pipeline))
+        return found if found and found["metadata"].get("labels", {}).get(MANAGED_BY) == "pypz" else None
+
+    def _member(self, full_name: str) -> tuple[Group, int]:
+        """The group and index of a member.
+
+        Raises:
+            DeploymentNotFoundException: There is no such member.
+        """
+        pipeline = full_name.partition(".")[0]
+        config = self.config(pipeline)
+        if config is None:
+            raise self._not_found(pipeline)
+        members = {g.member_name(i): (g, i) for g in groups_of(config) for i in range(g.size)}
+        if full_name not in members:
+            raise DeploymentNotFoundException(f"{pipeline} has no operator {full_name!r}; it has: {', '.join(members)}")
+        return members[full_name]
+
+    def _job_of(self, full_name: str) -> Manifest:
+        group, _ = self._member(full_name)
+        job = job_of(group, self._api.list("Job", selector_of(full_name.partition(".")[0])).items)
+        if job is None:
+            raise DeploymentNotFoundException(
+                f"{group.full_name} was destroyed, though its pipeline is deployed; "
+                "destroy and deploy the pipeline to get it back"
+            )
+        return job
+
+    def _not_found(self, pipeline: str) -> DeploymentNotFoundException:
+        names = ", ".join(sorted(self.names())) or "none"
+        return DeploymentNotFoundException(
+            f"{pipeline} is not deployed in namespace {self._api.namespace!r}; deployed there: {names}"
+        )
+
+    def _await_removal(self, pipeline: str) -> None:
+        """Wait for what is left of an earlier deployment that is being removed."""
+        owner = self._owner(pipeline)
+        if owner is not None and "deletionTimestamp" not in owner["metadata"]:
+            return  # not being removed: making it anew tells the conflict
+        if any(self._api.list(kind, selector_of(pipeline)).items for kind in _KINDS):
+            with Watcher(self._api, selector_of(pipeline), *_KINDS, say=self._say) as seen:
+                self._await_nothing_left(pipeline, seen, force=False)
+
+    def _await_pods(self, pipeline: str, sizes: Mapping[str, int]) -> None:
+        """Wait until every pod of these Jobs exists."""
+        jobs = {name: size for name, size in sizes.items() if size}
+        with Watcher(self._api, selector_of(pipeline), "Job", "Pod", say=self._say) as seen:
+
+            def has_all(job: str) -> bool:
+                known = seen.objects["Job"].get(job)
+                pods = [] if known is None else pods_of(known, seen.objects["Pod"].values())
+                return len({index_of(p) for p in pods}) >= jobs[job]
+
+            def missing() -> list[str]:
+                return [job for job in jobs if not has_all(job)]
+
+            if not seen.wait_until(lambda: not missing(), time.monotonic() + PODS_WITHIN_S):
+                job = missing()[0]
+                raise DeploymentException(
+                    f"{pipeline}: Job {job} has not made all its pods within {PODS_WITHIN_S:.0f} s; "
+                    f"last seen: {self._last_warning(job) or 'nothing'}"
+                )
+
+    def _last_warning(self, job: str) -> str:
+        try:
+            fields = f"involvedObject.kind=Job,involvedObject.name={job},type=Warning"
+            events = self._api.list("Event", fields=fields).items
+        except ApiError as error:
+            return f"(its events cannot be read: {error})"
+        events.sort(key=lambda e: str(e.get("lastTimestamp") or e["metadata"]["creationTimestamp"]))
+        return str(events[-1].get("message", "")) if events else ""
+
+    def _roll_back(self, pipeline: str, cause: BaseException) -> None:
+        try:
+            self._remove(pipeline, force=True, wait=True)
+        except DeploymentException as error:
+            cause.add_note(f"and what was made could not be removed: {error}; destroy({pipeline!r}) tries again")
+
+    def _remove(self, pipeline: str, force: bool, wait: bool) -> None:
+        with Watcher(self._api, selector_of(pipeline), *_KINDS, say=self._say) as seen:
+            self._api.delete("ConfigMap", owner_name(pipeline))
+            # What the owner's deletion would reach a little later, or never when somebody has cut it off.
+            for kind in ("Job", "Secret", "ConfigMap"):
+                for name, found in seen.objects[kind].items():
+                    if "deletionTimestamp" not in found["metadata"]:
+                        self._api.delete(kind, name)
+            if wait:
+                self._await_nothing_left(pipeline, seen, force)
+            elif force:
+                self._kill(seen.objects["Pod"].values(), set())
+
+    def _remove_job(self, job: Manifest, force: bool, wait: bool) -> None:
+        name, uid = job["metadata"]["name"], job["metadata"]["uid"]
+        selector = ",".join(f"{label}={job['metadata']['labels'][label]}" for label in (PART_OF, MANAGED_BY))
+        killed: set[str] = set()
+        with Watcher(self._api, selector, "Job", "Pod", say=self._say) as seen:
+            self._api.delete("Job", name, uid=uid)
+
+            def is_gone() -> bool:
+                pods = pods_of(job, seen.objects["Pod"].values())
+                if force:
+                    self._kill(pods, killed)
+                return not pods and seen.objects["Job"].get(name, {"metadata": {}})["metadata"].get("uid") != uid
+
+            if not wait:
+                is_gone()
+            elif not seen.wait_until(is_gone, time.monotonic() + (0 if force else _grace_s(job)) + LEEWAY_S):
+                raise DeploymentException(f"Job {name} was not removed in time; {self._remainder(seen)}")
+
+    def _await_nothing_left(self, pipeline: str, seen: Watcher, force: bool) -> None:
+        killed: set[str] = set()
+
+        def is_nothing_left() -> bool:
+            if force:
+                self._kill(seen.objects["Pod"].values(), killed)
+            return not any(seen.objects.values())
+
+        grace_s = 0 if force else max((_grace_s(j) for j in seen.objects["Job"].values()), default=0)
+        if not seen.wait_until(is_nothing_left, time.monotonic() + grace_s + LEEWAY_S):
+            raise DeploymentException(f"{pipeline} was not removed in time; {self._remainder(seen)}")
+
+    def _kill(self, pods: Iterable[Manifest], killed: set[str]) -> None:
+        for pod in pods:
+            if pod["metadata"]["uid"] not in killed:
+                killed.add(pod["metadata"]["uid"])
+                self._api.delete("Pod", pod["metadata"]["name"], grace_s=0, propagation="Background")
+
+    def _remainder(self, seen: Watcher) -> str:
+        left = [
+            f"{kind} {name}"
+            + (f" ({waiting_reason(o) or o.get('status', {}).get('phase')})" if kind == "Pod" else "")
+            + (f" (finalizers: {', '.join(o['metadata']['finalizers'])})" if o["metadata"].get("finalizers") else "")
+            for kind, objects in seen.objects.items()
+            for name, o in objects.items()
+        ]
+        return f"left: {'; '.join(left) or 'nothing'}"
+
+
+def _size(manifest: Manifest) -> int:
+    return int(manifest["spec"]["completions"]) if manifest["kind"] == "Job" else 0
+
+
+def _grace_s(job: Manifest) -> int:
+    return int(job["spec"]["template"]["spec"]["terminationGracePeriodSeconds"])

@@ -1,0 +1,205 @@
+"""From what the cluster tells of Jobs and pods to states of members, and reasons in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+from pypz.deployers.base import DeploymentState
+from pypz.deployers.k8s.api import Manifest
+from pypz.deployers.k8s.manifests import CONTAINER, ENDED_BECAUSE, FULL_NAME, INDEX
+from pypz.executors.commons import ExitCodes
+
+_SETTLING: Final = ("ContainerCreating", "PodInitializing")
+"""Reasons for which every healthy pod waits for a moment."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """One operator of a deployed pipeline with its replicas."""
+
+    full_name: str
+    """Of the principal."""
+    size: int
+
+    def member_name(self, index: int) -> str:
+        """Full name of one member; index 0 is the principal."""
+        return self.full_name if index == 0 else f"{self.full_name}_{index - 1}"
+
+
+def groups_of(config: str) -> list[Group]:
+    """Read the operators from a pipeline's stored DTO, without any of its classes."""
+    pipeline: Mapping[str, Any] = yaml.load(config, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    operators: Sequence[Mapping[str, Any]] = (pipeline.get("spec") or {}).get("nestedInstances") or []
+    return [
+        Group(
+            f"{pipeline['name']}.{operator['name']}",
+            1 + int((operator.get("parameters") or {}).get("replicationFactor") or 0),
+        )
+        for operator in operators
+    ]
+
+
+def job_of(group: Group, jobs: Iterable[Manifest]) -> Manifest | None:
+    """The Job of an operator."""
+    return next((j for j in jobs if j["metadata"].get("annotations", {}).get(FULL_NAME) == group.full_name), None)
+
+
+def pods_of(job: Manifest, pods: Iterable[Manifest]) -> list[Manifest]:
+    """The pods that a Job has made, oldest first."""
+    uid = job["metadata"]["uid"]
+    found = [p for p in pods if any(o.get("uid") == uid for o in p["metadata"].get("ownerReferences", []))]
+    return sorted(found, key=lambda p: str(p["metadata"].get("creationTimestamp")))
+
+
+def states_of(
+    groups: Iterable[Group], jobs: Iterable[Manifest], pods: Iterable[Manifest]
+) -> dict[str, DeploymentState]:
+    """State of every member by its full name."""
+    jobs, pods = list(jobs), list(pods)
+    states: dict[str, DeploymentState] = {}
+    for group in groups:
+        job = job_of(group, jobs)
+        newest = {} if job is None else {index_of(p): p for p in pods_of(job, pods)}
+        for index in range(group.size):
+            states[group.member_name(index)] = _member_state(job, newest.get(index), index)
+    return states
+
+
+def is_over(state: DeploymentState) -> bool:
+    """Whether nothing is to be expected of a member any more."""
+    return state in (DeploymentState.Completed, DeploymentState.Failed, DeploymentState.NotExisting)
+
+
+def index_of(pod: Manifest) -> int:
+    """Group index of a pod's member."""
+    return int(pod["metadata"].get("annotations", {}).get(INDEX, 0))
+
+
+def has_failed(job: Manifest) -> bool:
+    """Whether a Job has failed for good; true already while its last pods end."""
+    return _condition(job, "FailureTarget", "Failed") is not None
+
+
+def is_finished(job: Manifest) -> bool:
+    """Whether a Job makes no pods any more: it has completed or failed, or was ended."""
+    return _condition(job, "Complete", "SuccessCriteriaMet", "FailureTarget", "Failed") is not None or is_ended(job)
+
+
+def is_ended(job: Manifest) -> bool:
+    """Whether a Job was ended because another one has failed."""
+    return ENDED_BECAUSE in job["metadata"].get("annotations", {}) and bool(job["spec"].get("suspend"))
+
+
+def _member_state(job: Manifest | None, pod: Manifest | None, index: int) -> DeploymentState:
+    if job is None:
+        return DeploymentState.NotExisting
+    if pod is not None:
+        return pod_state(pod)
+    if index in _indexes(job.get("status", {}).get("completedIndexes", "")):
+        return DeploymentState.Completed
+    if has_failed(job) or is_ended(job):
+        return DeploymentState.Failed
+    return DeploymentState.Open
+
+
+def pod_state(pod: Manifest) -> DeploymentState:
+    """State of a member from its pod."""
+    status = pod.get("status", {})
+    by_phase = {
+        "Pending": DeploymentState.Open,
+        "Succeeded": DeploymentState.Completed,
+        "Failed": DeploymentState.Failed,
+    }
+    phase = status.get("phase")
+    if phase != "Running":
+        return by_phase.get(phase, DeploymentState.Unknown)
+    container = next((c for c in pod["spec"]["containers"] if c["name"] == CONTAINER), pod["spec"]["containers"][0])
+    told = next((c for c in status.get("containerStatuses") or [] if c["name"] == container["name"]), None)
+    if told is None:
+        return DeploymentState.Unknown
+    is_probed = container.get("startupProbe") and container.get("readinessProbe")
+    if is_probed and told.get("started") and not told.get("ready") and "terminated" not in told.get("state", {}):
+        return DeploymentState.Unhealthy
+    return DeploymentState.Running
+
+
+def waiting_reason(pod: Manifest) -> str:
+    """Why a pod does not run yet, where that is not mere start-up; else empty."""
+    status = pod.get("status", {})
+    statuses = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    for container in statuses:
+        waiting = container.get("state", {}).get("waiting")
+        if waiting and waiting.get("reason") not in _SETTLING:
+            return _joined(waiting.get("reason"), waiting.get("message"))
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return _joined(condition.get("reason"), condition.get("message"))
+    return ""
+
+
+def pod_failure(pod: Manifest) -> str:
+    """Why a pod has failed."""
+    status = pod.get("status", {})
+    for container in status.get("containerStatuses") or []:
+        ended = container.get("state", {}).get("terminated")
+        if ended and ended.get("exitCode") != 0:
+            return exit_meaning(ended["exitCode"], ended.get("reason", ""))
+    return _joined(status.get("reason") or "failed", status.get("message"))
+
+
+def exit_meaning(code: int, reason: str = "") -> str:
+    """An exit code in words.
+
+    >>> exit_meaning(115)
+    'exit code 115 (StateOperationError)'
+    >>> exit_meaning(137, "OOMKilled")
+    'exit code 137 (OOMKilled: it took more memory than its limit)'
+    """
+    if reason == "OOMKilled":
+        words = "OOMKilled: it took more memory than its limit"
+    elif code in {c.value for c in ExitCodes}:
+        words = ExitCodes(code).name
+    elif code > 128:
+        words = f"killed by signal {code - 128}"
+    else:
+        words = reason or "not one of pypz"
+    return f"exit code {code} ({words})"
+
+
+def job_failure(job: Manifest) -> str:
+    """Why a Job has failed, as its controller says."""
+    condition = _condition(job, "Failed", "FailureTarget") or {}
+    return _joined(condition.get("reason"), condition.get("message"))
+
+
+def first_failed(pods: Iterable[Manifest]) -> Manifest | None:
+    """The pod that failed first; one that was told to end comes after those that ended on their own."""
+    failed = [p for p in pods if p.get("status", {}).get("phase") == "Failed"]
+    return min(failed, key=_failure_order, default=None)
+
+
+def _failure_order(pod: Manifest) -> tuple[bool, str]:
+    ended = [c.get("state", {}).get("terminated") or {} for c in pod["status"].get("containerStatuses") or []]
+    return "deletionTimestamp" in pod["metadata"], min((str(e.get("finishedAt", "")) for e in ended), default="")
+
+
+def _condition(job: Manifest, *types: str) -> Manifest | None:
+    conditions = job.get("status", {}).get("conditions") or []
+    return next((c for t in types for c in conditions if c["type"] == t and c["status"] == "True"), None)
+
+
+def _joined(reason: str | None, message: str | None) -> str:
+    return ": ".join(t.strip() for t in (reason, message) if t)
+
+
+def _indexes(text: str) -> set[int]:
+    """Numbers of a list such as ``1,3-5``, as Jobs write it."""
+    found: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return found

@@ -1,0 +1,182 @@
+"""Objects of the cluster kept up to date: listed, then watched, listed again when the server has forgotten (410)."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+from pypz.deployers.k8s.api import ApiError, ClusterApi, Manifest, WatchStream
+from pypz.utils.k8s.errors import DeploymentException
+
+WATCH_TIMEOUT_S: Final = 60
+"""Seconds of one watch request: a connection that died silently is noticed after this and 10 s more. Chosen."""
+GIVE_UP_AFTER_S: Final = 300.0
+"""Seconds without any answer of the server after which a watcher fails. Chosen: a control plane's upgrade."""
+LONGEST_PAUSE_S: Final = 10.0
+"""Seconds between two tries to reach a server that does not answer, at most."""
+_FINAL_STATUS: Final = (400, 401, 403, 404, 405)
+
+
+class _Change(NamedTuple):
+    kind: str
+    how: str
+    """``SYNC`` (all objects of the kind), ``ADDED``, ``MODIFIED`` or ``DELETED``."""
+    objects: list[Manifest]
+
+
+class Watcher:
+    """Follows objects of several kinds by their labels; each kind in a thread of its own, applied by the caller's.
+
+    Use as a context manager; `objects` holds what the last `wait` has seen.
+    """
+
+    def __init__(self, api: ClusterApi, selector: str, *kinds: str, say: Callable[[str], None]) -> None:
+        """Prepare to watch.
+
+        Args:
+            api: Where to.
+            selector: Labels of the objects.
+            kinds: Their kinds.
+            say: Told when the server is out of reach, and when it is back.
+        """
+        self.objects: dict[str, dict[str, Manifest]] = {kind: {} for kind in kinds}
+        self._api = api
+        self._selector = selector
+        self._say = say
+        self._news: queue.SimpleQueue[_Change | DeploymentException] = queue.SimpleQueue()
+        self._is_over = threading.Event()
+        self._lock = threading.Lock()
+        self._streams: dict[str, WatchStream] = {}
+        self._unsynced = set(kinds)
+
+    def __enter__(self) -> Self:
+        """Start watching; returns when every kind is listed.
+
+        Raises:
+            DeploymentException: The server cannot be asked.
+        """
+        try:
+            listings = {kind: self._api.list(kind, self._selector) for kind in self.objects}
+        except BaseException:
+            self._is_over.set()
+            raise
+        for kind, listing in listings.items():
+            self._apply(_Change(kind, "SYNC", listing.items))
+            thread = threading.Thread(
+                target=self._follow, args=(kind, listing.version), name=f"pypz-watch-{kind}", daemon=True
+            )
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop watching; the threads end on their own."""
+        self._is_over.set()
+        with self._lock:
+            for stream in self._streams.values():
+                stream.end()
+
+    def wait(self, deadline: float | None = None) -> bool:
+        """Wait for one change and apply it to `objects`.
+
+        Args:
+            deadline: Monotonic time to give up at; None for never.
+
+        Returns:
+            False when the deadline has passed.
+
+        Raises:
+            DeploymentException: The server has been out of reach for too long, or refuses us.
+        """
+        try:
+            self._take(self._news.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0)))
+        except queue.Empty:
+            return False
+        return True
+
+    def catch_up(self) -> None:
+        """Apply the changes that are there already."""
+        while not self._news.empty():
+            self._take(self._news.get())
+
+    def wait_until(self, is_so: Callable[[], bool], deadline: float | None = None) -> bool:
+        """Wait for changes until a condition on `objects` holds; False when the deadline has passed before."""
+        while not is_so():
+            if not self.wait(deadline):
+                return is_so()
+        return True
+
+    def _take(self, news: _Change | DeploymentException) -> None:
+        if isinstance(news, DeploymentException):
+            raise news
+        self._apply(news)
+
+    def _apply(self, change: _Change) -> None:
+        known = self.objects[change.kind]
+        if change.how == "SYNC":
+            known.clear()
+        for found in change.objects:
+            name = found["metadata"]["name"]
+            if change.how == "DELETED":
+                known.pop(name, None)
+            else:
+                known[name] = found
+
+    def _follow(self, kind: str, version: str) -> None:
+        """Watch one kind until it is over; in its own thread."""
+        failing_since: float | None = None
+        is_told = False
+        pause_s = 0.25
+        position: str | None = version
+        while not self._is_over.is_set():
+            try:
+                if position is None:
+                    listing = self._api.list(kind, self._selector)
+                    self._news.put(_Change(kind, "SYNC", listing.items))
+                    position = listing.version
+                stream = self._api.watch(kind, self._selector, position, WATCH_TIMEOUT_S)
+                if is_told:
+                    self._say(f"Kubernetes at {self._api.server} answers again")
+                failing_since, is_told, pause_s = None, False, 0.25
+                position = self._drain(kind, stream, position)
+            except ApiError as error:
+                if self._is_over.is_set():
+                    return
+                if error.status == 410:
+                    position = None
+                    continue
+                now = time.monotonic()
+                if failing_since is None:
+                    failing_since = now
+                elif not is_told:  # the second failure in a row; a watch that broke off once is nothing to tell
+                    is_told = True
+                    self._say(f"{error}; trying again for {GIVE_UP_AFTER_S:.0f} s")
+                if error.status in _FINAL_STATUS or now - failing_since > GIVE_UP_AFTER_S:
+                    self._news.put(error)
+                    return
+                self._is_over.wait(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    def _drain(self, kind: str, stream: WatchStream, position: str) -> str | None:
+        """Pass on what one watch request tells; gives the version to go on from, None to list anew."""
+        with self._lock:
+            self._streams[kind] = stream
+        try:
+            if self._is_over.is_set():
+                return position
+            for how, found in stream:
+                if how == "ERROR":
+                    return None
+                position = found["metadata"]["resourceVersion"]
+                if how != "BOOKMARK":
+                    self._news.put(_Change(kind, how, [found]))
+            return position
+        finally:
+            with self._lock:
+                self._streams.pop(kind, None)
+            stream.close()
