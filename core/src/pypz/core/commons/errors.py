@@ -91,3 +91,46 @@ class TransportTimeoutError(TransportError, TimeoutError):
 
 class WokenError(TransportError):
     """A wait was ended by `wake` before it had a result."""
+
+
+class InstanceError(PypzError, AttributeError):
+    """A name, nested instance, dependency, connection or description does not fit the model."""
+
+
+class InstanceTypeError(PypzError, TypeError):
+    """Something of another type was expected: an instance, a port, a description, a class."""
+
+
+class ParameterTypeError(PypzError, TypeError):
+    """A parameter's value or declared type is not accepted. The text tells types and places, never the value."""
+
+
+class UnknownParameterError(PypzError, KeyError):
+    """An instance has no such parameter."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class MissingParametersError(PypzError, LookupError):
+    """Required parameters have no value; the text lists all of them."""
+
+
+class DependencyCycleError(PypzError, RecursionError):
+    """Instances depend on each other in a circle."""
+
+
+class LoggingRecursionError(PypzError, RecursionError):
+    """A logger plugin used the logger that would call it again."""
+
+
+class ClassNotFoundError(PypzError, ModuleNotFoundError):
+    """The module of a class cannot be imported here."""
+
+
+class MockedInstanceError(PypzError, PermissionError):
+    """An instance whose class is not installed here was to be executed."""
+
+
+class PypzWarning(UserWarning):
+    """Something that is probably not what was meant, but allowed."""

@@ -1,0 +1,63 @@
+"""Descriptions as text: YAML out, YAML or JSON in."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+from pypz.core.commons.errors import ConfigurationError, InstanceTypeError
+
+if TYPE_CHECKING:
+    import yaml
+
+
+def to_yaml(document: dict[str, Any]) -> str:
+    """Give a description as YAML: block style, keys in alphabetical order, sets as YAML sets."""
+    import yaml
+
+    return yaml.dump(document, Dumper=_dumper(), default_flow_style=False, sort_keys=True, allow_unicode=True)
+
+
+def from_text(text: str) -> dict[str, Any]:
+    """Read a description from JSON or YAML.
+
+    Raises:
+        ConfigurationError: It is neither; tells line and column.
+        InstanceTypeError: It is no mapping; a TypeError.
+    """
+    document = _parse(text)
+    if not isinstance(document, dict):
+        raise InstanceTypeError(f"a description must be a mapping, this text holds {type(document).__name__}")
+    return document
+
+
+def _parse(text: str) -> Any:
+    import yaml
+
+    if text.lstrip()[:1] == "{":
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            pass  # YAML's own {a: b} is told apart only by trying
+    try:
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # safe both
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        where = "" if place is None else f" at line {place.line + 1}, column {place.column + 1}"
+        raise ConfigurationError(
+            f"this text is neither YAML nor JSON{where}: {getattr(error, 'problem', '')}"
+        ) from None
+
+
+@functools.cache
+def _dumper() -> type[yaml.SafeDumper]:
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+    class Dumper(base):  # type: ignore[misc]
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    return cast("type[yaml.SafeDumper]", Dumper)
