@@ -112,5 +112,8 @@ class Deployer(ABC):
 
     def _members_of(self, pipeline_name: str) -> dict[str, Operator]:
         """Full name -> operator, replicas included; empty when the pipeline is not deployed."""
+        from pypz.core.specs.instance import Internals
+
         pipeline = self.retrieve_deployed_pipeline(pipeline_name)
-        return {} if pipeline is None else {o.get_full_name(): o for o in members_of(pipeline)}
+        members = {} if pipeline is None else Internals(pipeline).nested_instances
+        return {operator.get_full_name(): operator for operator in members.values()}

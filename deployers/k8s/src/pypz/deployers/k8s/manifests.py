@@ -55,7 +55,7 @@ class OperatorPlan:
     image: str
     group_size: int = 1
     mode: str = "Standard"
-    drain_timeout_ms: int = 10_000
+    drain_timeout_s: float = 10.0
     settings: KubernetesParameter = field(default_factory=KubernetesParameter)
     secret_keys: Sequence[str] = ()
     """Environment variables that its secret values come in."""
@@ -238,7 +238,7 @@ def _pod(plan: PipelinePlan, operator: OperatorPlan) -> Manifest:
     pod: Manifest = {
         "restartPolicy": _restart_policy(settings, where),
         "terminationGracePeriodSeconds": (
-            math.ceil(operator.drain_timeout_ms / 1000) + GRACE_OVER_DRAIN_S if grace_s is None else grace_s
+            math.ceil(operator.drain_timeout_s) + GRACE_OVER_DRAIN_S if grace_s is None else grace_s
         ),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pypz.core.commons.errors import PypzError
+from pypz.core.commons.errors import ClassNotFoundError, PypzError
 
 
 class DeploymentException(PypzError):
@@ -21,5 +21,5 @@ class DeploymentTypeError(DeploymentException, TypeError):
     """An argument is of a type that the deployer cannot take."""
 
 
-class DeployedClassNotFoundError(DeploymentException, ModuleNotFoundError):
+class DeployedClassNotFoundError(DeploymentException, ClassNotFoundError):
     """A deployed pipeline is made of a class that cannot be imported here."""

@@ -1,0 +1,227 @@
+"""`KubernetesDeployer`: pipelines on a Kubernetes cluster, an Indexed Job for each operator."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from pypz.core.specs.operator import Operator
+from pypz.core.specs.pipeline import Pipeline
+from pypz.deployers.base import Deployer, DeploymentState
+from pypz.deployers.k8s.api import ClusterApi
+from pypz.deployers.k8s.connection import load_configuration
+from pypz.deployers.k8s.deployments import Deployments
+from pypz.deployers.k8s.planning import members_of, plan_of
+from pypz.executors.commons import ExecutionMode
+from pypz.utils.k8s.errors import DeployedClassNotFoundError, DeploymentTypeError
+
+if TYPE_CHECKING:
+    from kubernetes.client import Configuration
+
+_LOG_OPTIONS: Final = {
+    "container": "container",
+    "follow": "follow",
+    "limit_bytes": "limitBytes",
+    "previous": "previous",
+    "since_seconds": "sinceSeconds",
+    "tail_lines": "tailLines",
+    "timestamps": "timestamps",
+}
+
+
+class KubernetesDeployer(Deployer):
+    """Deploys pipelines to one namespace of a Kubernetes cluster.
+
+    A pipeline becomes a small ConfigMap ``pypz-<pipeline>`` that owns all else: its description, a Secret with its
+    secret values where it has any, and an Indexed Job for each operator with its replicas.
+
+    The cluster is looked for at the first call that needs it, and only that call imports the Kubernetes client.
+    """
+
+    def __init__(
+        self,
+        namespace: str = "default",
+        configuration: Configuration | None = None,
+        config_file: Any = None,
+        verify_ssl: bool = True,
+        mock_nonexistent_at_retrieval: bool = False,
+    ) -> None:
+        """Prepare a deployer; nothing is asked of the cluster yet.
+
+        Args:
+            namespace: Namespace of all objects; it must exist.
+            configuration: Configuration of the official client; goes before all below.
+            config_file: Path of a kubeconfig, or its content as a dictionary. When neither is given: ``KUBECONFIG``,
+                ``~/.kube/config``, or the service account of the pod that this process runs in.
+            verify_ssl: Whether the server must prove who it is; its certificate authority stands in the kubeconfig.
+            mock_nonexistent_at_retrieval: Whether `retrieve_deployed_pipeline` stands in for classes that cannot be
+                imported here.
+        """
+        self._namespace = namespace
+        self._configuration = configuration
+        self._config_file = config_file
+        self._verify_ssl = verify_ssl
+        self._mock_nonexistent = mock_nonexistent_at_retrieval
+        self._connected: Deployments | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(namespace={self._namespace!r})"
+
+    def deploy(
+        self,
+        pipeline: Pipeline,
+        execution_mode: ExecutionMode = ExecutionMode.Standard,
+        ignore_operators: list[Operator] | None = None,
+        wait: bool = True,
+    ) -> None:
+        """Deploy every operator of the pipeline with its replicas, as a new run; all or nothing.
+
+        Args:
+            pipeline: What to deploy; each operator names its image in ``operatorImageName``.
+            execution_mode: Mode that the operators are executed in.
+            ignore_operators: Operators to be deployed in mode ``Skip``.
+            wait: Return only when all pods exist (which is before they run).
+
+        Raises:
+            DeploymentConflictException: A pipeline of this name is deployed already.
+            DeploymentException: An operator has no image, the cluster cannot be reached or refuses something; what was
+                made is removed again.
+        """
+        self._deployments().create(plan_of(pipeline, execution_mode, ignore_operators or ()), wait)
+
+    def attach(
+        self, pipeline_name: str, on_operator_state_change: Callable[[Operator, DeploymentState], None] | None = None
+    ) -> None:
+        """Stay until every member has ended; returns also when the pipeline has failed.
+
+        When an operator has failed for good the reason goes to stderr and the other operators are ended: they commit,
+        their channels stay. Where the callback has restarted the operator (`restart_operator`) the pipeline goes on.
+        Ctrl-C leaves the pipeline running.
+
+        Args:
+            pipeline_name: Full name of the pipeline.
+            on_operator_state_change: Called with the operator and its new state on each change. Operators whose class
+                cannot be imported here are stood in for.
+
+        Raises:
+            DeploymentNotFoundException: The pipeline is not deployed.
+            DeploymentException: The cluster was out of reach for too long.
+        """
+        deployments = self._deployments()
+        if on_operator_state_change is None:
+            deployments.attach(pipeline_name, None)
+            return
+        tell = on_operator_state_change
+        config = deployments.config(pipeline_name)
+        pipeline = None if config is None else Pipeline.create_from_string(config, mock_nonexistent=True)
+        operators = {} if pipeline is None else {o.get_full_name(): o for o in members_of(pipeline)}
+        deployments.attach(pipeline_name, lambda name, state: tell(operators[name], state))
+
+    def destroy(self, pipeline_name: str, force: bool = False, wait: bool = True) -> None:
+        """Remove a pipeline and all that its deployment made; its channels stay.
+
+        Args:
+            pipeline_name: Full name of the pipeline.
+            force: Kill pods at once; else operators finish what they have begun and commit.
+            wait: Return only when nothing is left.
+
+        Raises:
+            DeploymentNotFoundException: The pipeline is not deployed.
+            DeploymentException: Something did not go in time.
+        """
+        self._deployments().destroy(pipeline_name, force, wait)
+
+    def restart_operator(self, operator_full_name: str, force: bool = False, wait: bool = True) -> None:
+        """Start an operator with all its replicas anew, in the same run; members that have ended stay ended.
+
+        Args:
+            operator_full_name: Full name of the operator, or of one of its replicas.
+            force: Kill its pods at once.
+            wait: Return only when its new pods exist.
+
+        Raises:
+            DeploymentNotFoundException: The operator is not deployed.
+        """
+        self._deployments().restart_operator(operator_full_name, force, wait)
+
+    def destroy_operator(self, operator_full_name: str, force: bool = False, wait: bool = True) -> None:
+        """Remove an operator with all its replicas; the others go on.
+
+        Raises:
+            DeploymentNotFoundException: The operator is not deployed.
+        """
+        self._deployments().destroy_operator(operator_full_name, force, wait)
+
+    def is_deployed(self, pipeline_name: str) -> bool:
+        """Tell whether a pipeline of this name is deployed and not being removed."""
+        return self._deployments().is_deployed(pipeline_name)
+
+    def retrieve_pipeline_deployments(self) -> set[str]:
+        """Tell the full names of all pipelines deployed in the namespace."""
+        return self._deployments().names()
+
+    def retrieve_deployed_pipeline(self, pipeline_name: str) -> Pipeline | None:
+        """Rebuild a deployed pipeline with its replicas; its secrets stay references such as ``$(env:PYPZ_SECRET_...)``.
+
+        Returns:
+            None when no pipeline of this name is deployed.
+
+        Raises:
+            DeploymentException: A class cannot be imported here, and ``mock_nonexistent_at_retrieval`` is not set; a
+                ModuleNotFoundError, too.
+        """
+        config = self._deployments().config(pipeline_name)
+        if config is None:
+            return None
+        try:
+            pipeline: Pipeline = Pipeline.create_from_string(config, mock_nonexistent=self._mock_nonexistent)
+        except (ImportError, AttributeError) as error:
+            raise DeployedClassNotFoundError(
+                f"{pipeline_name} is deployed, but cannot be rebuilt here: {error}; install the distribution that holds "
+                "its classes, or let KubernetesDeployer(mock_nonexistent_at_retrieval=True) stand in for them"
+            ) from error
+        return pipeline
+
+    def retrieve_operator_state(self, operator_full_name: str) -> DeploymentState:
+        """Tell the state of one member: an operator, or one of its replicas."""
+        states = self._deployments().states(operator_full_name.partition(".")[0])
+        return states.get(operator_full_name, DeploymentState.NotExisting)
+
+    def retrieve_pipeline_state(self, pipeline_name: str) -> dict[str, DeploymentState]:
+        """Tell the state of every member by its full name; empty when the pipeline is not deployed."""
+        return self._deployments().states(pipeline_name)
+
+    def retrieve_operator_logs(self, operator_full_name: str, **kwargs: Any) -> str | None:
+        """Give what one member has logged so far; a replica has its own name, such as ``pipeline.reader_0``.
+
+        Args:
+            operator_full_name: Full name of the operator or of one of its replicas.
+            kwargs: ``container``, ``follow``, ``limit_bytes``, ``previous``, ``since_seconds``, ``tail_lines`` or
+                ``timestamps``, as in the Kubernetes API.
+
+        Returns:
+            None when the member has no pod.
+
+        Raises:
+            DeploymentNotFoundException: There is no such member.
+        """
+        unknown = sorted(kwargs.keys() - _LOG_OPTIONS.keys())
+        if unknown:
+            raise DeploymentTypeError(f"unknown log option {unknown[0]!r}; accepted: {', '.join(_LOG_OPTIONS)}")
+        return self._deployments().logs(operator_full_name, _as_query(kwargs))
+
+    def _deployments(self) -> Deployments:
+        if self._connected is None:
+            configuration = load_configuration(self._configuration, self._config_file, self._verify_ssl)
+            self._connected = Deployments(ClusterApi(configuration, self._namespace), _say)
+        return self._connected
+
+
+def _as_query(options: Mapping[str, Any]) -> dict[str, str]:
+    given = {_LOG_OPTIONS[name]: value for name, value in options.items() if value is not None}
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
+
+
+def _say(text: str) -> None:
+    print(f"pypz: {text}", file=sys.stderr, flush=True)
