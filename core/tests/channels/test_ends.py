@@ -207,7 +207,7 @@ def test_a_block_whose_count_is_wrong_is_a_decode_error_that_names_the_place() -
     good = Origin(bench.run, "w", 1, bench.info.incarnation).data(b"1\n", 2, 0, "lines", "lines")
     raw.write(0, Block(good.headers, b"1\n"))
     bench.fill(reader)
-    with pytest.raises(DecodeError, match="channel 'c', partition 0, position 0.*1 records, its header says 2"):
+    with pytest.raises(DecodeError, match=r"channel 'c', partition 0, position 0.*1 records, its header says 2"):
         reader.take(1)
 
 

@@ -14,7 +14,6 @@ from pypz.core.channels.writer import BLOCK_BYTES, Part
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PypzError, RecordError
 from pypz.core.commons.parameters import OptionalParameter, RequiredParameter
-from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.plugin import ExtendedPlugin, InputPortPlugin, OutputPortPlugin, PortPlugin, ResourceHandlerPlugin
 
 ParamKeyChannelLocationConfig: Final = "channelLocation"
@@ -136,7 +135,7 @@ class _ChannelPort(PortPlugin, ResourceHandlerPlugin, ExtendedPlugin, ChannelPor
 
     def _codec(self) -> Codec:
         try:
-            return PluginHost.default().make_codec(self.get_schema(), self.content_type)
+            return self._session().host.make_codec(self.get_schema(), self.content_type)
         except PypzError as error:
             raise type(error)(f"{self.get_full_name()}: {error}") from error
 

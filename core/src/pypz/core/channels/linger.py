@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 
 Action = Callable[[], float | None]
@@ -36,7 +38,11 @@ class _Timer:
                 while not self._due or (delay := self._due[0][0] - time.monotonic()) > 0:
                     self._changed.wait(delay if self._due else None)
                 _, _, action = heapq.heappop(self._due)
-            again = action()
+            try:
+                again = action()
+            except Exception:  # noqa: BLE001  # one action's fault must not stop the others
+                print(f"pypz-timer: {action!r} failed\n{traceback.format_exc()}", file=sys.stderr)  # noqa: T201
+                continue
             if again is not None:
                 self.call_in(again, action)
 

@@ -7,11 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pypz.core.channels import pool
 from pypz.core.channels.client_loop import ClientLoop, seconds_until
 from pypz.core.channels.headers import Origin, names, partitions_of_member
+from pypz.core.channels.linger import timer
 from pypz.core.channels.port import ChannelPort
 from pypz.core.channels.reader import InputEnd
 from pypz.core.channels.spi import ChannelInfo, ChannelSpec, Committed, Guarantee, Member, Transport, Unit
@@ -88,12 +90,14 @@ class MemberSession:
         self.deletes_only = deletes_only
         """Whether the execution only deletes channels, whatever run they are of."""
         self._run = run
+        self.host = run.host
         self._operator = operator
         self._member = member
         self._is_joining = is_joining
         self._changed = threading.Condition()
         self._interrupted = False
         self._woken = False
+        self._closed = False
         self._failure: Exception | None = None
         self._loops: dict[pool.Address, ClientLoop] = {}
         self._epochs: dict[str, int] = {}
@@ -103,6 +107,7 @@ class MemberSession:
         self._marks: dict[str, tuple[int, int]] = {}
         self._commit_at: float | None = None
         self._commit_interval_s = _milliseconds(operator, "commitIntervalMs", 100)
+        self._drain_s = _milliseconds(operator, "drainTimeoutMs", 10_000)
         self._committing = threading.Lock()
         self._opening = threading.Lock()
         self._trouble_told = float("-inf")
@@ -131,23 +136,23 @@ class MemberSession:
             value = pack(run=self._run.id, start=self._member.start, host=self.ref.host, process=self.ref.process)
             for hub in self._hubs():
                 self._epochs[self._location_of(hub)] = hub.join(self._member, value)
-                self._unlisten.append(hub.listen(self._look_for_successors))
+                self._unlisten.append(hub.listen(partial(self._look_for_successors, hub)))
         for ends in self._ends.values():
             ends.port.bind(self)
 
-    def _look_for_successors(self) -> None:
+    def _look_for_successors(self, hub: StatusHub, keys: frozenset[str]) -> None:
         """On a hub's thread: stop when a later start of this member, or a run that supersedes ours, has appeared."""
-        for hub in self._hubs():
-            entry = hub.facts().get(f"joined/{self._member.key}")
-            mine = self._epochs.get(self._location_of(hub))
-            is_later = entry is not None and mine is not None and entry.position > mine
-            if (is_later and hub.value(f"joined/{self._member.key}").get("start") != self._member.start) or (
-                self._run.is_superseded(hub)
-            ):
-                self.fenced = True
-                self.fail(
-                    FencedError(f"{self.ref.name}: a later start of this member, or of the pipeline, has taken over")
-                )
+        joined = f"joined/{self._member.key}"
+        is_replaced = False
+        if joined in keys:
+            position, mine = hub.position(joined), self._epochs.get(self._location_of(hub))
+            is_later = position is not None and mine is not None and position > mine
+            is_replaced = is_later and hub.value(joined).get("start") != self._member.start
+        if not is_replaced and any(key.startswith("run/") for key in keys):
+            is_replaced = self._run.is_superseded(hub)
+        if is_replaced:
+            self.fenced = True
+            self.fail(FencedError(f"{self.ref.name}: a later start of this member, or of the pipeline, has taken over"))
 
     # --- executor ---
 
@@ -230,7 +235,9 @@ class MemberSession:
                     self._tell_trouble(error)
             return
         self._raise_failure()
-        self._interrupted = False  # the last unit may wait for the transport, within its deadlines
+        self._interrupted = False  # the last unit may wait for the transport, within a bound
+        if outcome == "interrupted":
+            timer.call_in(self._drain_s, self._give_up)
         for output in self._outputs():
             if outcome == "completed":
                 output.write_ends()
@@ -244,8 +251,14 @@ class MemberSession:
             if self._is_joining:
                 self._write_closed()
 
+    def _give_up(self) -> None:
+        """On the timer's thread: the time to drain has passed."""
+        if not self._closed:
+            self.interrupt()
+
     def close(self) -> None:
         """Let go of all clients; idempotent; never raises."""
+        self._closed = True
         for unlisten in self._unlisten:
             unlisten()
         self._unlisten.clear()
@@ -278,7 +291,7 @@ class MemberSession:
         hub = self._hub(ends)
         if whatever_run:
             for run in self._run.open_runs(hub):
-                if hub.wait_alive(run, 2.5):
+                if run != self._run.id and hub.wait_alive(run, 2.5):
                     raise RunConflictError(
                         f"channel {name!r} is in use: run {run} of this pipeline is alive; stop it first, then delete"
                     )
@@ -472,7 +485,7 @@ class MemberSession:
                 if self._try_commit(wait=True):
                     return
             except (RetriableError, TransportTimeoutError) as error:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or self._is_stopped():
                     raise
                 self._tell_trouble(error)
 
@@ -643,6 +656,8 @@ class MemberSession:
         return self._run.hub(ends.address[0])
 
     def _hubs(self) -> list[StatusHub]:
+        if self._closed:
+            return []
         return [self._run.hub(location) for location in dict.fromkeys(ends.address[0] for ends in self._ends.values())]
 
     def _location_of(self, hub: StatusHub) -> str:

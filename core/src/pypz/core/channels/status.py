@@ -45,7 +45,8 @@ class StatusHub:
         self._alive_seen: dict[str, float] = {}
         self._alive_value: Callable[[], bytes | None] = lambda: None
         self._alive_key = ""
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[frozenset[str]], None]] = []
+        self._parsed: dict[str, dict[str, Any]] = {}
         self._closing = False
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._follow, name=f"pypz-status {name}", daemon=True)
@@ -60,8 +61,8 @@ class StatusHub:
         self._alive_key, self._alive_value = key, value
         self.stream.wake()
 
-    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener`` (quick, on the hub's thread) after each change of facts; gives what ends it."""
+    def listen(self, listener: Callable[[frozenset[str]], None]) -> Callable[[], None]:
+        """Call ``listener`` (quick, on the hub's thread) with the keys of facts that changed; gives what ends it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
@@ -75,8 +76,17 @@ class StatusHub:
     def value(self, key: str) -> dict[str, Any]:
         """One fact's JSON; {} when there is none."""
         with self._changed:
+            found = self._parsed.get(key)
+            if found is None:
+                entry = self._facts.get(key)
+                found = self._parsed[key] = unpack(entry.value) if entry else {}
+            return found
+
+    def position(self, key: str) -> int | None:
+        """Place of one fact in the stream; None when there is none."""
+        with self._changed:
             entry = self._facts.get(key)
-        return unpack(entry.value) if entry else {}
+            return entry.position if entry else None
 
     def alive_since(self, run: str, moment: float) -> bool:
         """Whether a beat of ``run`` has come after ``moment`` (of the monotonic clock)."""
@@ -177,31 +187,31 @@ class StatusHub:
                 with self._changed:
                     self._failure = error
                     self._changed.notify_all()
-                self._tell()
                 return
             if entries and not self._closing:
                 self._apply(entries)
 
     def _apply(self, entries: list[StatusEntry]) -> None:
-        has_facts = False
+        keys: set[str] = set()
         with self._changed:
             for entry in entries:
                 if entry.kind == "beat":
                     if entry.key.startswith("alive/"):
                         self._alive_seen[str(unpack(entry.value).get("run"))] = time.monotonic()
-                elif entry.value is None:
+                    continue
+                keys.add(entry.key)
+                self._parsed.pop(entry.key, None)
+                if entry.value is None:
                     self._facts.pop(entry.key, None)
-                    has_facts = True
                 else:
                     self._facts[entry.key] = entry
-                    has_facts = True
             self._changed.notify_all()
-        if has_facts:
-            self._tell()
+        if keys:
+            self._tell(frozenset(keys))
 
-    def _tell(self) -> None:
+    def _tell(self, keys: frozenset[str]) -> None:
         for listener in list(self._listeners):
-            listener()
+            listener(keys)
 
     def close(self) -> None:
         """Stop following and close the stream; idempotent."""

@@ -109,9 +109,13 @@ class OutputEnd:
 
     def send_pending(self, wait: bool) -> bool:
         """Send what is gathered; False when it had to wait and may not."""
-        with self._lock:
+        if not self._lock.acquire(blocking=wait):
+            return False
+        try:
             self._raise_failure()
             return self._send_pending(wait)
+        finally:
+            self._lock.release()
 
     def write_ends(self) -> None:
         """Write the end marker to every partition known, behind all records."""
