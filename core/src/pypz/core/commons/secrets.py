@@ -30,20 +30,20 @@ PREFIX: Final = "PYPZ_SECRET_"
 LOCATION_PARAMETERS: Final = frozenset({"channelLocation"})
 CONFIG_PARAMETERS: Final = frozenset({"channelConfig"})
 
-_SECRET_KEY: Final = re.compile(
+_KEYS_TO_HIDE: Final = (
     r"passw(or)?d|passphrase|secret|credential|user\.?info|jaas|api\.?key|private\.?key|(^|\.)key\.pem$|keystore\.pem|"
     r"(^|\.)ssl\.key$|(?<!bearer\.)token$"
 )
 """Keys of client options whose values are secret: librdkafka's CONFIGURATION.md, and the words others use."""
 
-_NOT_SECRET_KEY: Final = re.compile(r"(location|path|file|url)$")
+_KEYS_TO_SHOW: Final = r"(location|path|file|url)$"
 """Options that tell where a secret is, not what it is."""
 
-_URL_WITH_PASSWORD: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://[^:@/?#]*:)(.+)(@[^@]*)$", re.DOTALL)
-_ADDRESS_WITH_PASSWORD: Final = re.compile(r"^([^:@/]+:)(.+)(@[^@/:]+:\d+(?:,.*)?)$", re.DOTALL)
-_IS_PORT: Final = re.compile(r"\d+[/?#]")
-_REFERENCE: Final = re.compile(r"\$\(env:[^)]*\)")
-_OWN_REFERENCE: Final = re.compile(r"\$\(env:PYPZ_SECRET_[^)]*\)")
+_URL_WITH_LOGIN: Final = r"(?s)^([A-Za-z][A-Za-z0-9+.-]*://[^:@/?#]*:)(.+)(@[^@]*)$"
+_ADDRESS_WITH_LOGIN: Final = r"(?s)^([^:@/]+:)(.+)(@[^@/:]+:\d+(?:,.*)?)$"
+_IS_PORT: Final = r"\d+[/?#]"
+_REFERENCE: Final = r"\$\(env:[^)]*\)"
+_OWN_REFERENCE: Final = r"\$\(env:PYPZ_SECRET_[^)]*\)"
 _HIDDEN: Final = "$(secret)"
 
 on_execution_templates: Final = TemplateResolver("$(", ")")
@@ -71,7 +71,9 @@ def conceal(parameters: Mapping[str, Any], secret_names: Collection[str] = ()) -
     What is left tells whether two sets of parameters are the same but for their secrets.
     """
     hidden = _replace_all(parameters, secret_names, lambda path, value: _HIDDEN)
-    return {name: map_strings(value, lambda text: _OWN_REFERENCE.sub(_HIDDEN, text)) for name, value in hidden.items()}
+    return {
+        name: map_strings(value, lambda text: re.sub(_OWN_REFERENCE, _HIDDEN, text)) for name, value in hidden.items()
+    }
 
 
 def secrets_of(instance: Instance[Any]) -> dict[str, str]:
@@ -159,7 +161,7 @@ def _replace_within(path: tuple[str, ...], value: Any, replace: _Replace) -> Any
     if value is None or value == "" or isinstance(value, bool):
         return value
     text = str(value)
-    return value if _REFERENCE.fullmatch(text) else replace(path, text)
+    return value if re.fullmatch(_REFERENCE, text) else replace(path, text)
 
 
 def _replace_keys(path: tuple[str, ...], value: Any, replace: _Replace) -> Any:
@@ -178,13 +180,13 @@ def _replace_keys(path: tuple[str, ...], value: Any, replace: _Replace) -> Any:
 
 def _is_secret_key(key: str) -> bool:
     plain = re.sub(r"[_\s-]", ".", key.lower())
-    return _SECRET_KEY.search(plain) is not None and _NOT_SECRET_KEY.search(plain) is None
+    return re.search(_KEYS_TO_HIDE, plain) is not None and re.search(_KEYS_TO_SHOW, plain) is None
 
 
 def _replace_password(path: tuple[str, ...], location: str, replace: _Replace) -> str:
-    found = _URL_WITH_PASSWORD.match(location) or (
-        _ADDRESS_WITH_PASSWORD.match(location) if "://" not in location else None
+    found = re.match(_URL_WITH_LOGIN, location) or (
+        re.match(_ADDRESS_WITH_LOGIN, location) if "://" not in location else None
     )
-    if found is None or _REFERENCE.fullmatch(found[2]) or _IS_PORT.match(found[2]):
+    if found is None or re.fullmatch(_REFERENCE, found[2]) or re.match(_IS_PORT, found[2]):
         return location
     return found[1] + replace(path, found[2]) + found[3]

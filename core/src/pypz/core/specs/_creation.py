@@ -10,7 +10,7 @@ from pypz.core.commons.errors import (
     InstanceTypeError,
     NotBuiltYetError,
 )
-from pypz.core.specs import _documents, _mocks, dtos
+from pypz.core.specs import _documents, dtos
 from pypz.core.specs._interception import InstanceInitInterceptor
 from pypz.core.specs.utils import load_class_by_spec_name
 
@@ -80,6 +80,8 @@ def _class_of(description: dtos.InstanceDTO, mock_nonexistent: bool) -> Any:
     except (ModuleNotFoundError, AttributeError):
         if not mock_nonexistent:
             raise
+        from pypz.core.specs import _mocks
+
         return _mocks.make_class(description)
     if not isinstance(cls, InstanceInitInterceptor):
         raise InstanceTypeError(f"spec.name '{description.spec.name}' is no class of instances")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from typing import TYPE_CHECKING, Any, cast
 
 from pypz.core.commons.errors import ConfigurationError, InstanceTypeError
@@ -33,6 +32,8 @@ def from_text(text: str) -> dict[str, Any]:
 
 
 def _parse(text: str) -> Any:
+    import json
+
     import yaml
 
     if text.lstrip()[:1] == "{":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -276,6 +275,8 @@ def _differ(schema: Any, other: Any) -> bool:
     if schema is None or other is None or schema == other:
         return False
     if isinstance(schema, str) and isinstance(other, str):
+        import json
+
         try:
             return bool(json.loads(schema) != json.loads(other))
         except ValueError:
