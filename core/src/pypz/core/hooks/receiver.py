@@ -159,7 +159,7 @@ class Receiver:
             if is_all:
                 self._facts[place].clear()
                 entries = sorted(entries, key=lambda entry: entry.position)
-            told = sorted(entries, key=lambda entry: entry.kind == "beat")
+            told = list(entries)
             for entry in told:
                 if entry.kind == "fact":
                     if entry.value is None:
@@ -167,8 +167,7 @@ class Receiver:
                     else:
                         self._facts[place][entry.key] = entry
             if any([self._open(place, entry) for entry in told if entry.key.startswith("run/")]):
-                self._start_afresh()
-                return
+                told = self._start_afresh([entry for entry in told if entry.kind == "beat"])
             for entry in told:
                 self._tell_safely(entry)
 
@@ -193,8 +192,8 @@ class Receiver:
         self._current = known
         return True
 
-    def _start_afresh(self) -> None:
-        """Another run is the newest: tell all that is known of it."""
+    def _start_afresh(self, beats: list[StatusEntry]) -> list[StatusEntry]:
+        """Another run is the newest; gives all that is known of it, its end last."""
         assert self._current is not None
         info = self._current.info
         self._finished = ""
@@ -203,9 +202,9 @@ class Receiver:
         if self._on_new_run is not None:
             self._on_new_run(info)
         self._host.pipeline_started(PipelineRef(info.pipeline, info.run))
-        for facts in self._facts:
-            for entry in sorted(facts.values(), key=lambda entry: (entry.key.startswith("finished/"), entry.position)):
-                self._tell_safely(entry)
+        facts = [sorted(known.values(), key=lambda entry: entry.position) for known in self._facts]
+        told = [*itertools.chain.from_iterable(facts), *beats]
+        return sorted(told, key=lambda entry: entry.key.startswith("finished/"))
 
     # --- entries ------------------------------------------------------------------------------------------------------
 
