@@ -1,0 +1,153 @@
+"""Calling the methods of plugins and operators: again until they are done, level by level, and checked.
+
+A method returns True when it is done and False to be called again, after pauses that grow.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import types
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from pypz.executors.errors import FAILURES, ReturnTypeError
+
+FIRST_PAUSE_S: Final = 0.01
+LONGEST_PAUSE_S: Final = 1.0
+"""Seconds between two calls of a method that is not done: doubled from the first to the longest (chosen)."""
+
+
+class Stopping:
+    """Whether the execution is being interrupted, and the pauses that this cuts short."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._event = threading.Event()
+        self._never = threading.Event()
+
+    def wake(self) -> None:
+        """End the pause in which threads are now; `requested` is to be set before."""
+        self._event.set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait; an interrupt ends the pause during which it comes, not the later ones."""
+        (self._never if self._event.is_set() else self._event).wait(seconds)
+
+
+class Caller:
+    """Calls one method of many instances.
+
+    Args:
+        stopping: The interrupt of this execution.
+        thread_prefix: Threads are called after it and the instance, when instances are called side by side.
+        on_timing: Told the instance, its method, the seconds spent in it and the number of calls.
+    """
+
+    def __init__(
+        self, stopping: Stopping, thread_prefix: str, on_timing: Callable[[Any, str, float, int], None]
+    ) -> None:
+        self._stopping = stopping
+        self._prefix = thread_prefix
+        self._on_timing = on_timing
+
+    def upwards(self, levels: Sequence[Sequence[Any]], method: str) -> None:
+        """Call level after level; the first error, or an interrupt, ends it: nothing is called any more.
+
+        Raises:
+            Exception: What the first of the instances raised.
+        """
+        for level in levels:
+            errors = self._call_level(level, method, gives_up=True)
+            if errors:
+                raise errors[0]
+            if self._stopping.requested:
+                return
+
+    def downwards(self, levels: Sequence[Sequence[Any]], method: str) -> list[BaseException]:
+        """Call level after level in reverse order, all of them, and give the errors."""
+        return [error for level in reversed(levels) for error in self._call_level(level, method, gives_up=False)]
+
+    def _call_level(self, level: Sequence[Any], method: str, gives_up: bool) -> list[BaseException]:
+        """Call the method of all instances of a level, side by side when there are several, until each is done."""
+        errors: dict[int, BaseException] = {}
+
+        def call(at: int) -> None:
+            try:
+                self._call(level[at], method, lambda: gives_up and (self._stopping.requested or bool(errors)))
+            except FAILURES as error:  # user code may raise anything; it is raised or reported later
+                errors[at] = error
+
+        if len(level) == 1:
+            call(0)
+        else:
+            threads = [
+                threading.Thread(target=call, args=(at,), name=f"{self._prefix}/{name_of(instance)}", daemon=True)
+                for at, instance in enumerate(level)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        return [errors[at] for at in sorted(errors)]
+
+    def _call(self, instance: Any, method: str, is_given_up: Callable[[], bool]) -> None:
+        bound = getattr(instance, method)
+        pause_s, calls, spent_s = FIRST_PAUSE_S, 0, 0.0
+        while True:
+            started = time.perf_counter()
+            try:
+                is_done = checked(bound, bound(), instance)
+            finally:
+                calls += 1
+                spent_s += time.perf_counter() - started
+            if is_done or is_given_up():
+                break
+            self._stopping.pause(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            if is_given_up():
+                break
+        self._on_timing(instance, method, spent_s, calls)
+
+
+def checked(method: Callable[..., Any], result: Any, instance: Any) -> bool:
+    """Tell whether a method is done by what it returned.
+
+    Args:
+        method: The method, for its return annotation.
+        result: What it returned: True for done, False for call me again; None means done unless the annotation
+            excludes it.
+        instance: Whose method it is.
+
+    Raises:
+        ReturnTypeError: The result is none of these, or does not fit the method's own annotation.
+    """
+    accepted = _annotated(method)
+    if result is True or result is False or result is None:
+        if accepted is None or isinstance(result, accepted):
+            return result is not False
+        names = " or ".join("None" if t is types.NoneType else t.__name__ for t in accepted)
+        reason = f"but is annotated to return {names}"
+    else:
+        reason = "expected True when it is done or False to be called again"
+    raise ReturnTypeError(f"{name_of(instance)}: {method.__name__} returned {result!r}, {reason}")
+
+
+def _annotated(method: Callable[..., Any]) -> tuple[type[Any], ...] | None:
+    """Give the types that a method's return annotation accepts; None when it has none or it cannot be resolved."""
+    function = getattr(method, "__func__", method)
+    try:
+        hint = typing.get_type_hints(function).get("return", Any)
+    except (NameError, TypeError, AttributeError, SyntaxError):
+        return None  # names imported for type checkers only; what the values mean is checked all the same
+    if hint is Any:
+        return None
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    found = [typing.get_origin(part) or part for part in parts]
+    return tuple(found) if all(isinstance(part, type) for part in found) else None
+
+
+def name_of(instance: Any) -> str:
+    """Give the full name of an instance, for messages."""
+    return str(instance.get_full_name())

@@ -1,0 +1,141 @@
+"""The loop of StateOperationRunning: `_on_running` again and again, asleep while nothing can happen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from pypz.core.channels.port import ChannelPort
+from pypz.core.channels.session import MemberSession
+from pypz.core.commons.errors import FencedError
+from pypz.core.specs.operator import Operator
+from pypz.core.specs.plugin import InputPortPlugin
+from pypz.executors.errors import ReturnTypeError
+from pypz.executors.operator.calls import Stopping, name_of
+
+FIRST_PAUSE_S: Final = 0.001
+LONGEST_PAUSE_S: Final = 0.05
+"""Seconds of the pauses between iterations that retrieve nothing: doubled from the first to the longest (design 5)."""
+
+
+def run_until_done(
+    operator: Operator, inputs: Sequence[InputPortPlugin], session: MemberSession, stopping: Stopping
+) -> int:
+    """Call `_on_running` until it has ended by itself or the execution is interrupted.
+
+    Args:
+        operator: Whose `_on_running` is called.
+        inputs: All its input ports, channel ports and others.
+        session: Commits for channel ports; others are told to commit after each iteration.
+        stopping: The interrupt of this execution.
+
+    Returns:
+        The number of iterations.
+
+    Raises:
+        ReturnTypeError: `_on_running` returned something other than True, False or None.
+        FencedError: A later start of this member exists.
+    """
+    others = [port for port in inputs if not isinstance(port, ChannelPort)]
+    pauses = _Pauses(session, stopping, has_channels=session.has_channel_inputs)
+    iterations = 0
+    with _Watched(others) as watched:
+        while not stopping.requested:
+            session.iteration_started()
+            result = operator._on_running()
+            if not (result is True or result is False or result is None):
+                raise ReturnTypeError(
+                    f"{name_of(operator)}: _on_running returned {result!r}, expected True to end, False to be called "
+                    f"again, or None to be called while its input ports can retrieve"
+                )
+            handed_out = session.iteration_ended() + watched.take()
+            for port in others:
+                port.commit_current_read_offset()
+            iterations += 1
+            if session.fenced:
+                raise FencedError(f"{name_of(operator)}: a later start of this member exists; this one stops")
+            if result is True or stopping.requested:
+                break
+            if result is None:
+                if not _can_retrieve(session, others):
+                    break
+                pauses.until_readable(handed_out, only_channels=not others)
+            elif inputs:
+                pauses.until_due(handed_out)
+    return iterations
+
+
+def _can_retrieve(session: MemberSession, others: Sequence[InputPortPlugin]) -> bool:
+    return session.can_retrieve() or any(port.can_retrieve() for port in others)
+
+
+class _Pauses:
+    """Pauses between iterations; those in which nothing was handed out make them grow."""
+
+    def __init__(self, session: MemberSession, stopping: Stopping, has_channels: bool) -> None:
+        self._session = session
+        self._stopping = stopping
+        self._has_channels = has_channels
+        self._next_s = FIRST_PAUSE_S
+
+    def until_readable(self, handed_out: int, only_channels: bool) -> None:
+        """After None: sleep until a channel has a record or an end; ask other ports at growing intervals.
+
+        A channel with records that `_on_running` leaves alone wakes at once every time; then the pauses grow, too.
+        """
+        if not only_channels:
+            self.until_due(handed_out)
+            return
+        began = time.monotonic()
+        self._session.wait(None)
+        if handed_out or time.monotonic() - began > FIRST_PAUSE_S:
+            self._next_s = FIRST_PAUSE_S
+        elif not self._stopping.requested:
+            self._stopping.pause(self._grown())
+
+    def until_due(self, handed_out: int) -> None:
+        """After False: at once when records were handed out, else after a pause that a record cuts short."""
+        if handed_out:
+            self._next_s = FIRST_PAUSE_S
+        elif self._has_channels:
+            self._session.wait(self._grown())
+        else:
+            self._stopping.pause(self._grown())
+
+    def _grown(self) -> float:
+        pause_s = self._next_s
+        self._next_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        return pause_s
+
+
+class _Watched:
+    """Counts what is retrieved from input ports that are no channel ports, so that a busy one is not slowed down."""
+
+    def __init__(self, ports: Sequence[InputPortPlugin]) -> None:
+        self._ports = [port for port in ports if "retrieve" not in vars(port)]
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        for port in self._ports:
+            object.__setattr__(port, "retrieve", self._counting(port.retrieve))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        for port in self._ports:
+            object.__delattr__(port, "retrieve")
+
+    def take(self) -> int:
+        """Give the number of retrievals with content since the last time."""
+        count, self._count = self._count, 0
+        return count
+
+    def _counting(self, retrieve: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            data = retrieve(*args, **kwargs)
+            if data is not None and (not hasattr(data, "__len__") or len(data) > 0):
+                self._count += 1
+            return data
+
+        return counted
