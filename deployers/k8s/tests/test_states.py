@@ -1,0 +1,195 @@
+"""From Jobs and pods to states and reasons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pypz.deployers.base import DeploymentState
+from pypz.deployers.k8s.api import Manifest
+from pypz.deployers.k8s.states import (
+    Group,
+    exit_meaning,
+    first_failed,
+    groups_of,
+    has_failed,
+    is_finished,
+    job_failure,
+    pod_failure,
+    states_of,
+    waiting_reason,
+)
+
+READER = Group("pipe.reader", 3)
+
+
+def job(*conditions: str, completed: str = "", annotations: dict[str, str] | None = None, **spec: Any) -> Manifest:
+    return {
+        "metadata": {
+            "name": "j",
+            "uid": "u-1",
+            "annotations": {"pypz.io/full-name": "pipe.reader", **(annotations or {})},
+        },
+        "spec": spec,
+        "status": {
+            "completedIndexes": completed,
+            "conditions": [{"type": t, "status": "True", "reason": "R", "message": "m"} for t in conditions],
+        },
+    }
+
+
+def pod(
+    index: int, phase: str, *, made: str = "1", owner: str = "u-1", probes: bool = False, **status: Any
+) -> Manifest:
+    container: Manifest = {"name": "operator"}
+    if probes:
+        container |= {"startupProbe": {"x": 1}, "readinessProbe": {"x": 1}}
+    return {
+        "metadata": {
+            "name": f"pod-{index}-{made}",
+            "creationTimestamp": made,
+            "ownerReferences": [{"uid": owner}],
+            "annotations": {"batch.kubernetes.io/job-completion-index": str(index)},
+        },
+        "spec": {"containers": [container]},
+        "status": {"phase": phase, **status},
+    }
+
+
+def ended(code: int, reason: str = "Error", at: str = "t1") -> dict[str, Any]:
+    return {
+        "containerStatuses": [
+            {"name": "operator", "state": {"terminated": {"exitCode": code, "reason": reason, "finishedAt": at}}}
+        ]
+    }
+
+
+def running(**flags: bool) -> dict[str, Any]:
+    return {"containerStatuses": [{"name": "operator", "state": {"running": {}}, **flags}]}
+
+
+def states(found: Manifest | None, *pods: Manifest) -> list[DeploymentState]:
+    return list(states_of([READER], [found] if found else [], pods).values())
+
+
+def test_operators_and_group_sizes_are_read_from_the_description() -> None:
+    config = """
+    name: pipe
+    spec:
+      nestedInstances:
+      - name: reader
+        parameters: {replicationFactor: 2, tags: !!set {a: null}}
+        spec: {name: 'no.such.module:Class'}
+      - name: writer
+        parameters: null
+    """
+    assert groups_of(config) == [READER, Group("pipe.writer", 1)]
+    assert [READER.member_name(i) for i in range(3)] == ["pipe.reader", "pipe.reader_0", "pipe.reader_1"]
+
+
+def test_each_member_has_the_state_of_its_own_pod() -> None:
+    found = states(job(), pod(0, "Succeeded"), pod(1, "Running", **running()), pod(2, "Pending"))
+    assert found == [DeploymentState.Completed, DeploymentState.Running, DeploymentState.Open]
+
+
+def test_a_member_without_job_does_not_exist() -> None:
+    assert states(None, pod(0, "Running")) == [DeploymentState.NotExisting] * 3
+
+
+def test_a_member_whose_pod_is_yet_to_be_made_is_open() -> None:
+    assert states(job()) == [DeploymentState.Open] * 3
+
+
+def test_members_of_a_failed_job_have_failed_but_those_that_completed() -> None:
+    assert states(job("Failed", completed="0,2")) == [
+        DeploymentState.Completed,
+        DeploymentState.Failed,
+        DeploymentState.Completed,
+    ]
+
+
+def test_completed_members_are_read_from_ranges() -> None:
+    assert states(job(completed="0-2")) == [DeploymentState.Completed] * 3
+
+
+def test_the_newest_pod_of_a_member_counts() -> None:
+    found = states(job(), pod(0, "Failed", made="1"), pod(0, "Running", made="2", **running()))
+    assert found[0] is DeploymentState.Running
+
+
+def test_a_pod_of_an_earlier_job_does_not_count() -> None:
+    assert states(job(), pod(0, "Failed", owner="u-0"))[0] is DeploymentState.Open
+
+
+def test_a_job_that_was_ended_for_another_one_has_failed() -> None:
+    why = {"pypz.io/ended-because": "pipe.writer has failed"}
+    assert states(job(annotations=why, suspend=True)) == [DeploymentState.Failed] * 3
+    assert is_finished(job(annotations=why, suspend=True))
+
+
+def test_a_job_that_somebody_paused_is_open() -> None:
+    assert states(job(suspend=True)) == [DeploymentState.Open] * 3
+    assert not is_finished(job(suspend=True))
+
+
+def test_a_started_pod_that_is_not_ready_is_unhealthy_when_both_probes_are_set() -> None:
+    sick = running(started=True, ready=False)
+    assert states(job(), pod(0, "Running", probes=True, **sick))[0] is DeploymentState.Unhealthy
+    assert states(job(), pod(0, "Running", **sick))[0] is DeploymentState.Running
+    starting = running(started=False, ready=False)
+    assert states(job(), pod(0, "Running", probes=True, **starting))[0] is DeploymentState.Running
+
+
+def test_a_pod_that_tells_nothing_is_unknown() -> None:
+    assert states(job(), pod(0, "Unknown"))[0] is DeploymentState.Unknown
+    assert states(job(), pod(0, "Running"))[0] is DeploymentState.Unknown
+
+
+def test_a_job_has_failed_already_while_its_last_pods_end() -> None:
+    assert has_failed(job("FailureTarget"))
+    assert not has_failed(job("Complete"))
+    assert job_failure(job("Failed")) == "R: m"
+
+
+def test_an_image_that_cannot_be_pulled_is_a_reason_to_wait() -> None:
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+    found = pod(0, "Pending", containerStatuses=[{"name": "operator", "state": waiting}])
+    assert waiting_reason(found) == "ImagePullBackOff: no such image"
+
+
+def test_a_pod_that_is_just_being_made_waits_for_nothing() -> None:
+    waiting = {"waiting": {"reason": "ContainerCreating"}}
+    assert waiting_reason(pod(0, "Pending", containerStatuses=[{"name": "operator", "state": waiting}])) == ""
+
+
+def test_a_pod_without_a_node_tells_why() -> None:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: cpu"}
+    assert waiting_reason(pod(0, "Pending", conditions=[condition])) == "Unschedulable: 0/1 nodes: cpu"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "words"),
+    [
+        (115, "Error", "exit code 115 (StateOperationError)"),
+        (129, "Error", "exit code 129 (FatalError)"),
+        (137, "OOMKilled", "exit code 137 (OOMKilled: it took more memory than its limit)"),
+        (137, "Error", "exit code 137 (killed by signal 9)"),
+        (3, "", "exit code 3 (not one of pypz)"),
+    ],
+)
+def test_exit_codes_are_told_in_words(code: int, reason: str, words: str) -> None:
+    assert exit_meaning(code, reason) == words
+
+
+def test_a_pod_that_was_evicted_tells_so() -> None:
+    assert pod_failure(pod(0, "Failed", reason="Evicted", message="low on memory")) == "Evicted: low on memory"
+
+
+def test_the_pod_that_failed_first_is_the_cause_and_not_one_told_to_end() -> None:
+    told = pod(0, "Failed", **ended(130, at="t0"))
+    told["metadata"]["deletionTimestamp"] = "t"
+    first, second = pod(1, "Failed", **ended(115, at="t1")), pod(2, "Failed", **ended(116, at="t2"))
+    assert first_failed([told, second, first]) is first
+    assert first_failed([told]) is told
+    assert first_failed([pod(0, "Running")]) is None
