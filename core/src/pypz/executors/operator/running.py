@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
@@ -79,21 +78,24 @@ class _Pauses:
         self._stopping = stopping
         self._has_channels = has_channels
         self._next_s = FIRST_PAUSE_S
+        self._empty = 0
+        """Iterations in a row after which None was returned and nothing was handed out."""
 
     def until_readable(self, handed_out: int, only_channels: bool) -> None:
         """After None: sleep until a channel has a record or an end; ask other ports at growing intervals.
 
-        A channel with records that `_on_running` leaves alone wakes at once every time; then the pauses grow, too.
+        Records that `_on_running` leaves alone wake at once every time; then pauses that grow come before.
         """
         if not only_channels:
             self.until_due(handed_out)
             return
-        began = time.monotonic()
-        self._session.wait(None)
-        if handed_out or time.monotonic() - began > FIRST_PAUSE_S:
+        self._empty = 0 if handed_out else self._empty + 1
+        if handed_out:
             self._next_s = FIRST_PAUSE_S
-        elif not self._stopping.requested:
+        elif self._empty > 1:
             self._stopping.pause(self._grown())
+        if not self._stopping.requested:
+            self._session.wait(None)
 
     def until_due(self, handed_out: int) -> None:
         """After False: at once when records were handed out, else after a pause that a record cuts short."""
