@@ -248,6 +248,8 @@ class ClusterApi:
         try:
             told = json.loads(data)
         except ValueError:
+            told = None
+        if not isinstance(told, dict):
             told = {"message": data[:500].decode(errors="replace").strip()}
         message = told.get("message") or f"HTTP status {status}"
         hint = {

@@ -16,6 +16,8 @@ WATCH_TIMEOUT_S: Final = 60
 """Seconds of one watch request: a connection that died silently is noticed after this and 10 s more. Chosen."""
 GIVE_UP_AFTER_S: Final = 300.0
 """Seconds without any answer of the server after which a watcher fails. Chosen: a control plane's upgrade."""
+SHORTEST_WATCH_S: Final = 0.2
+"""Seconds from one watch request to the next, at least: a proxy may end each at once. Chosen."""
 LONGEST_PAUSE_S: Final = 10.0
 """Seconds between two tries to reach a server that does not answer, at most."""
 _FINAL_STATUS: Final = (400, 401, 403, 404, 405)
@@ -139,11 +141,13 @@ class Watcher:
                     listing = self._api.list(kind, self._selector)
                     self._news.put(_Change(kind, "SYNC", listing.items))
                     position = listing.version
+                began = time.monotonic()
                 stream = self._api.watch(kind, self._selector, position, WATCH_TIMEOUT_S)
                 if is_told:
                     self._say(f"Kubernetes at {self._api.server} answers again")
                 failing_since, is_told, pause_s = None, False, 0.25
                 position = self._drain(kind, stream, position)
+                self._is_over.wait(SHORTEST_WATCH_S - (time.monotonic() - began))
             except ApiError as error:
                 if self._is_over.is_set():
                     return

@@ -1,0 +1,49 @@
+"""A cluster to test on, and a fresh namespace of it for each test."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from pypz.deployers.k8s.api import ClusterApi, WatchStream
+from pypz.deployers.k8s.connection import load_configuration
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> str:
+    """Path of a kubeconfig whose cluster may be used."""
+    found = os.environ.get("KUBECONFIG")
+    if not found:
+        pytest.skip("KUBECONFIG is not set: no Kubernetes cluster to test on")
+    return found
+
+
+@pytest.fixture
+def namespace(kubeconfig: str) -> Iterator[str]:
+    """A namespace of its own for one test, ready for pods."""
+    yield from fresh_namespace(kubeconfig, {})
+
+
+@pytest.fixture
+def restricted_namespace(kubeconfig: str) -> Iterator[str]:
+    """As `namespace`, and it enforces the *restricted* Pod Security profile."""
+    yield from fresh_namespace(kubeconfig, {"pod-security.kubernetes.io/enforce": "restricted"})
+
+
+def fresh_namespace(kubeconfig: str, labels: dict[str, str]) -> Iterator[str]:
+    name = f"pypz-test-{uuid.uuid4().hex[:8]}"
+    api = ClusterApi(load_configuration(None, kubeconfig, True), name)
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    api._json("POST", "/api/v1/namespaces", body=body)
+    try:
+        # Pods need the account that a controller makes a moment later.
+        query = {"watch": "true", "fieldSelector": "metadata.name=default", "timeoutSeconds": "30"}
+        stream = WatchStream(api._send("GET", f"/api/v1/namespaces/{name}/serviceaccounts", query=query), name)
+        assert next(iter(stream))[0] == "ADDED"
+        stream.close()
+        yield name
+    finally:
+        api._json("DELETE", f"/api/v1/namespaces/{name}")
