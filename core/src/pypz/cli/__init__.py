@@ -1,0 +1,1 @@
+"""The command line ``pypz``; nothing else of pypz imports it."""

@@ -1,0 +1,113 @@
+"""Shows a pipeline's progress while it runs: a table on a terminal, plain lines elsewhere; always on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from pypz.cli.progress import Progress, Row, in_words
+from pypz.cli.screen import stderr
+from pypz.core.hooks.host import PluginHost
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+LINES_EVERY_S: Final = 10.0
+"""Seconds between two rounds of plain lines (chosen)."""
+
+FRAMES_A_SECOND: Final = 4
+
+LAST_NEWS_S: Final = 2.0
+"""Seconds that the last news may take to be shown (chosen)."""
+
+
+@contextlib.contextmanager
+def shown(host: PluginHost, title: str) -> Iterator[Progress]:
+    """Show what the host's pipelines tell, as long as the block runs."""
+    console = stderr()
+    with _table(host, title) if console.is_terminal else _lines(host) as progress:
+        yield progress
+
+
+@contextlib.contextmanager
+def _observing(host: PluginHost, progress: Progress) -> Iterator[None]:
+    host.register(progress, "progress")
+    try:
+        yield
+    finally:
+        host.flush(LAST_NEWS_S)
+        host.unregister("progress")
+
+
+@contextlib.contextmanager
+def _lines(host: PluginHost) -> Iterator[Progress]:
+    def say(text: str) -> None:
+        sys.stderr.write(f"pypz: {text}\n")
+        sys.stderr.flush()
+
+    progress = Progress(on_news=say)
+    is_over = threading.Event()
+
+    def tell_figures() -> None:
+        while not is_over.wait(LINES_EVERY_S):
+            for row in progress.rows():
+                if row.exit_code is None:
+                    say(f"{row.name}: {in_words(row)}")
+
+    thread = threading.Thread(target=tell_figures, name="pypz-progress", daemon=True)
+    thread.start()
+    try:
+        with _observing(host, progress):
+            yield progress
+    finally:
+        is_over.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def _table(host: PluginHost, title: str) -> Iterator[Progress]:
+    from rich.live import Live
+
+    progress = Progress()
+    live = Live(
+        console=stderr(),
+        get_renderable=lambda: table_of(progress.rows(), title),
+        refresh_per_second=FRAMES_A_SECOND,
+        redirect_stdout=sys.stdout.isatty(),  # what is piped elsewhere must get there
+    )
+    with live, _observing(host, progress):
+        yield progress
+
+
+def table_of(rows: list[Row], title: str) -> Table:
+    """The rows as a table."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
+    table.add_column("operator", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for heading in ("in", "out", "records/s", "lag"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", overflow="ellipsis", no_wrap=True)
+    for row in rows:
+        style = "red" if not row.is_well else {"running": "green", "ended": "dim"}.get(row.state, "yellow")
+        rate = f"{row.rate:,.0f}" if row.exit_code is None else ""
+        table.add_row(
+            row.name,
+            row.state,
+            _number(row.records_in),
+            _number(row.records_out),
+            rate,
+            _number(row.lag),
+            row.note,
+            style=style,
+        )
+    return table
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
