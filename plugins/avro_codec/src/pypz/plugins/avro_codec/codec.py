@@ -1,0 +1,148 @@
+"""Records of one Avro schema: many of them are one Avro array, so that a block's payload is a valid datum by itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any, Final
+
+from fastavro import schemaless_reader, schemaless_writer
+
+from pypz.core.codecs.spi import Decoder
+from pypz.core.commons.errors import DecodeError, RecordError
+from pypz.plugins.avro_codec.checking import fault_of, quick_check
+from pypz.plugins.avro_codec.resolution import check as check_resolution
+from pypz.plugins.avro_codec.schema import ParsedSchema
+
+END_OF_ARRAY: Final = b"\x00"
+"""Avro: an array is a series of blocks, each a count and its items; a count of 0 ends it."""
+
+FAULTS: Final = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    IndexError,
+    ArithmeticError,
+    RecursionError,
+    EOFError,
+    MemoryError,
+)
+"""What fastavro raises for data that do not fit (its own errors are ValueErrors)."""
+
+
+class AvroCodec:
+    """Codec of one Avro schema; what `encode` gives is one block of an Avro array, `join` ends the array."""
+
+    content_type: Final = "avro"
+
+    def __init__(self, schema: Any) -> None:
+        """Parse the schema.
+
+        Args:
+            schema: JSON text, or the dict, list or type name that it stands for.
+
+        Raises:
+            SchemaError: It cannot be parsed.
+        """
+        self._schema = ParsedSchema(schema)
+        self._array = self._schema.array
+        self._fit = quick_check(self._schema)
+        self._decoders: dict[str, Decoder] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"AvroCodec({self.fingerprint})"
+
+    @property
+    def schema_text(self) -> str:
+        """The schema in its normal form: with defaults and aliases, without documentation."""
+        return self._schema.text
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits; the same for schemas that differ in layout and documentation only."""
+        return self._schema.fingerprint
+
+    def encode(self, records: Sequence[Any]) -> bytes:
+        """Encode records as one part of a block; all or none.
+
+        Raises:
+            RecordError: A record does not fit; tells its place in the list (from 1), the field, its value and what fits.
+        """
+        if not records:
+            return b""
+        if self._fit is not None:
+            try:
+                is_sure = self._fit(records)
+            except KeyError:
+                is_sure = False
+            if not is_sure:
+                self._refuse_faulty(records)
+        into = BytesIO()
+        try:
+            schemaless_writer(into, self._array, records)
+        except FAULTS as error:
+            self._refuse_faulty(records, error)
+            raise RecordError(
+                f"{self._first_failing(records)} does not fit the schema: {type(error).__name__}: {error}"
+            ) from error
+        return into.getvalue()[:-1]
+
+    def join(self, parts: Sequence[bytes]) -> bytes:
+        """Make an Avro array of the parts."""
+        return b"".join((*parts, END_OF_ARRAY))
+
+    def decoder(self, writer_schema: str) -> Decoder:
+        """Give what decodes payloads of ``writer_schema`` into records of this schema.
+
+        Raises:
+            SchemaError: The two cannot be resolved; tells what does not fit.
+        """
+        with self._lock:
+            found = self._decoders.get(writer_schema)
+            if found is None:
+                found = self._decoders[writer_schema] = self._make_decoder(writer_schema)
+            return found
+
+    # --- below ---
+
+    def _refuse_faulty(self, records: Sequence[Any], cause: BaseException | None = None) -> None:
+        for place, record in enumerate(records, 1):
+            fault = fault_of(record, self._schema)
+            if fault is not None:
+                raise RecordError(f"record {place} of {len(records)}: {fault}") from cause
+
+    def _first_failing(self, records: Sequence[Any]) -> str:
+        for place, record in enumerate(records, 1):
+            try:
+                schemaless_writer(BytesIO(), self._array, [record])
+            except FAULTS:
+                return f"record {place} of {len(records)}"
+        return f"one of {len(records)} records"
+
+    def _make_decoder(self, writer_schema: str) -> Decoder:
+        writer = ParsedSchema(writer_schema)
+        same = writer.fingerprint == self.fingerprint
+        if not same:
+            check_resolution(writer, self._schema)
+        written, reader = writer.array, None if same else self._array
+
+        def decode(payload: bytes) -> list[Any]:
+            source = BytesIO(payload)
+            try:
+                records = schemaless_reader(source, written, reader)
+            except FAULTS as error:
+                raise DecodeError(f"an Avro block of {len(payload)} bytes is corrupt: {_in_words(error)}") from error
+            if source.tell() != len(payload) or not isinstance(records, list):
+                rest = len(payload) - source.tell()
+                raise DecodeError(f"an Avro block of {len(payload)} bytes is corrupt: {rest} bytes follow its end")
+            return records
+
+        return decode
+
+
+def _in_words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
