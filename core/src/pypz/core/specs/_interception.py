@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from abc import ABCMeta
 from types import FrameType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from pypz.core.commons.errors import InstanceError
 from pypz.core.commons.parameters import ExpectedParameter, check_scope
@@ -67,12 +67,15 @@ class InstanceInitInterceptor(ABCMeta):
                 check_scope(name, attribute)
         return super().__new__(mcs, name, bases, namespace, **kwargs)
 
-    def __call__(cls, name: str | None = None, *args: Any, **kwargs: Any) -> Any:
+    def __call__(
+        cls: type[InterceptedInstanceType], name: str | None = None, *args: Any, **kwargs: Any
+    ) -> InterceptedInstanceType:
         if "context" not in kwargs and _is_inside_instance(sys._getframe(1)):
-            return InterceptedInstance(name, cls, *args, **kwargs)
-        instance = super().__call__(name, *args, **kwargs)
+            placeholder: Any = InterceptedInstance(name, cls, *args, **kwargs)
+            return cast("InterceptedInstanceType", placeholder)
+        instance: Any = type.__call__(cls, name, *args, **kwargs)
         instance.__on_init_finished__(*args, **kwargs)
-        return instance
+        return cast("InterceptedInstanceType", instance)
 
 
 def is_instance(value: object) -> bool:

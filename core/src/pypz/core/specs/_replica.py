@@ -110,7 +110,7 @@ class OperatorReplica(InstanceGroup):
         return type(object.__getattribute__(self, "_pypz_original"))
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._pypz_original, name)
+        return getattr(object.__getattribute__(self, "_pypz_original"), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._pypz_original, name, value)

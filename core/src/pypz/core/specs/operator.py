@@ -203,18 +203,24 @@ class Operator(Instance[Plugin], InstanceGroup, RegisteredInterface, ABC):
     def _pypz_set_replicas(self, count: int) -> None:
         if count < 0:
             raise ConfigurationError(f"{self.get_full_name()}: replicationFactor is {count}, expected 0 or more")
-        replicas, pipeline = self._pypz_replica_list(), self.get_context()
-        while len(replicas) > count:
-            name = replicas.pop().get_simple_name()
-            if pipeline is not None:
-                pipeline._pypz_nested.pop(name, None)
-                vars(pipeline).pop(name, None)
-        while len(replicas) < count:
-            replica = OperatorReplica(self, len(replicas))
-            if pipeline is not None:
+        replicas = self._pypz_replica_list()
+        added = [OperatorReplica(self, index) for index in range(len(replicas), count)]
+        removed = replicas[count:]
+        pipeline = self._pypz_context
+        if pipeline is not None:
+            taken = [name for r in added if (name := r.get_simple_name()) in pipeline._pypz_nested]
+            if taken:
+                raise InstanceError(
+                    f"{self.get_full_name()}: replicas need the names {', '.join(taken)}, which other operators of "
+                    "the pipeline have; rename these"
+                )
+            for replica in removed:
+                pipeline._pypz_nested.pop(replica.get_simple_name(), None)
+                vars(pipeline).pop(replica.get_simple_name(), None)
+            for replica in added:
                 pipeline._pypz_register(replica)
                 vars(pipeline)[replica.get_simple_name()] = replica
-            replicas.append(replica)
+        replicas[:] = [*replicas[:count], *added]
 
     def _pypz_add_connection(self, connection: OperatorConnection) -> None:
         here, source, pipeline = self.get_full_name(), connection.source, self.get_context()
