@@ -400,7 +400,7 @@ def test_secrets_are_masked_in_what_is_told_of_an_error(
 
 
 def test_all_missing_parameters_are_listed_at_once(make_operator: Any, doubles: Any, host: Any, notes: Any) -> None:
-    class Needing(doubles.service):  # type: ignore[misc, name-defined]
+    class Needing(doubles.service):  # type: ignore[misc]
         city = RequiredParameter(str)
         street = RequiredParameter(str, alt_name="streetName")
 

@@ -24,9 +24,9 @@ def prepare(operator: Any) -> Operator:
         MockedInstanceError: The operator or one of its plugins stands in for a class that is not installed.
         ConfigurationError: A variable with a secret is not set.
     """
+    check_mocks(operator)
     check_parameters(operator.get_missing_required_parameters())
     own: Operator = operator.materialize() if isinstance(operator, Operator.Replica) else operator
-    check_mocks(own)
     for instance in (own, *Internals(own).nested_instances.values()):
         instance._pypz_resolve_references()
     return own
@@ -45,14 +45,17 @@ def check_parameters(missing: Mapping[str, Iterable[str]]) -> None:
     if found:
         instance, name = found[0]
         lines = "\n".join(f"  {instance}: {name}" for instance, name in found)
+        levels = instance.count(".")
+        many = (
+            f", or on many at once from above: `pipeline.set_parameter({'>' * levels + name!r}, ...)`" if levels else ""
+        )
         raise MissingParametersError(
             f"required parameters have no value:\n{lines}\n"
-            f"Set each on its instance, such as `set_parameter({name!r}, ...)` on {instance}, "
-            f"or on many at once from above: `pipeline.set_parameter('>>{name}', ...)` reaches all plugins"
+            f"Set each on its instance, such as `set_parameter({name!r}, ...)` on {instance}{many}"
         )
 
 
-def check_mocks(operator: Operator) -> None:
+def check_mocks(operator: Any) -> None:
     """Refuse to execute a stand-in.
 
     Raises:

@@ -219,6 +219,10 @@ class _StdoutLog(logging.Logger):
         handler.setFormatter(formatter)
         self.addHandler(handler)
 
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's own name
+        """Compare levels; logging's own answer is cached, and the cache cleared for loggers of its tree only."""
+        return level >= self.level
+
     def write(
         self, level: int, event: str | None, context: list[str] | None, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:

@@ -59,6 +59,8 @@ class PipelineExecutor:
             raise _not_built(pipeline, "isolation='process'", "'thread'")
         if max_restarts:
             raise _not_built(pipeline, f"max_restarts={max_restarts!r}", "0")
+        for operator in Internals(pipeline).nested_instances.values():
+            check_mocks(operator)
         check_parameters(pipeline.get_missing_required_parameters())
         self._pipeline = pipeline
         self._stops_on_failure = on_failure == "stop"
@@ -69,8 +71,6 @@ class PipelineExecutor:
         self._idle = threading.Event()
         self._idle.set()
         self._attempt: Attempt | None = None
-        for operator in Internals(pipeline).nested_instances.values():
-            check_mocks(operator)
 
     def start(self, exec_mode: ExecutionMode = ExecutionMode.Standard) -> dict[str, int]:
         """Execute the pipeline and wait for its end; may be called again afterwards.
