@@ -172,7 +172,7 @@ def test_a_member_elsewhere_that_falls_silent_is_lost_and_found_again(model: Pip
     clock.now += 0.1
     assert member(model.frame(), "p.writer").mood is Mood.LOST
     assert model.frame().mood is Mood.LOST
-    model.operator_alive(ref())
+    model.member_alive("p.writer", "s1", clock.now)
     assert member(model.frame(), "p.writer").mood is Mood.RUNNING
 
 
@@ -238,6 +238,30 @@ def test_time_stands_still_when_the_run_has_ended(model: PipelineModel, clock: C
     assert (model.frame().elapsed_s, model.frame().mood) == (12, Mood.INTERRUPTED)
 
 
+def test_the_time_counts_from_the_start_that_the_opening_entry_tells(clock: Clock) -> None:
+    model = PipelineModel("p", PLAN, clock, wall_clock=lambda: 5060.0)
+    model.run_known("p", "r1", {}, 5000.0)
+    clock.now += 5
+    assert model.frame().elapsed_s == 65
+
+
+def test_a_run_that_had_ended_before_shows_how_long_it_took(clock: Clock) -> None:
+    model = PipelineModel("p", PLAN, clock, wall_clock=lambda: 90_000.0)
+    model.run_known("p", "r1", {}, 5000.0)
+    model.operator_state_changed(ref(), "StateKilled")
+    model.channel_status(status(ref(), 30, "closed", at=5033.0))
+    model.pipeline_finished(PipelineRef("p", "r1"), "finished")
+    clock.now += 500
+    assert (model.frame().elapsed_s, member(model.frame(), "p.writer").ports[0].records) == (33, 30)
+
+
+def test_the_roster_of_the_run_says_how_many_members_there_are(clock: Clock) -> None:
+    plan = [PlannedOperator(f"p.writer{suffix}", "p.writer", i, 0) for i, suffix in enumerate(("", "_0", "_1"))]
+    model = PipelineModel("p", [*plan, PLAN[1]], clock)
+    model.run_known("team..p", "r1", {"team..p.writer": 2, "team..p.reader": 3}, 0.0)
+    assert [m.name for m in model.frame().members] == ["p.writer", "p.writer_0", "p.reader", "p.reader_0", "p.reader_1"]
+
+
 def test_an_output_to_two_channels_has_a_row_for_each(clock: Clock) -> None:
     plan = PlannedOperator("p.writer", "p.writer", 0, 0, (PlannedPort("out", "out", ("a.in", "b.in")),))
     model = PipelineModel("p", [plan], clock)
@@ -281,7 +305,7 @@ figures = st.builds(
 others = st.sampled_from(
     [
         lambda model: model.operator_finished(ref("p.reader"), 0),
-        lambda model: model.operator_alive(ref("p.reader")),
+        lambda model: model.member_alive("p.reader", "s1", 1000.0),
         lambda model: model.pipeline_finished(PipelineRef("p", "r1"), "finished"),
         lambda model: model.operator_failed(ref("p.reader"), "StateEntry", ErrorInfo("E", "first")),
         lambda model: model.operator_failed(ref("p.reader"), "StateOperationRunning", ErrorInfo("E", "later")),
@@ -295,7 +319,6 @@ def picture(news: list[News]) -> Frame:
     clock = Clock()
     model = PipelineModel("p", PLAN, clock)
     model.pipeline_started(PipelineRef("p", "r1"))
-    model.operator_alive(ref("p.reader"))
     model.operator_state_changed(ref("p.reader"), "StateEntry")
     for tell in news:
         tell(model)

@@ -134,8 +134,10 @@ class Frame:
     run: str = ""
     """Id of the newest run; empty while none was seen."""
     mood: Mood = Mood.WAITING
+    had_ended: bool = False
+    """It had ended before this viewer saw it."""
     elapsed_s: float = 0.0
-    """Since the viewer saw the run for the first time, until it saw its end."""
+    """Since the run began, as far as that is known (else since it was first seen), until now or its end."""
     members: tuple[MemberView, ...] = ()
     notice: str = ""
     """What hinders the view (a broker that is away), in words; empty when nothing does."""

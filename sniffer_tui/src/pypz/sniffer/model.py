@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
@@ -17,6 +17,10 @@ from pypz.sniffer.telling import PORT_ORDER, Figures, Member, Port, Run, Start, 
 
 LOST_AFTER_S: Final = 5.0
 """Without a sign of life for that long a member counts as lost: members beat once a second at least."""
+
+JUST_SEEN_S: Final = 3.0
+"""A run that began longer ago, and whose end is seen within that time of its first sight, had ended before the viewer
+came (a status stream that is new is found within 2 s)."""
 
 RUNS_KEPT: Final = 8
 """Runs remembered, so that late news of an old run are known as such (chosen)."""
@@ -40,16 +44,22 @@ class PipelineModel:
     Args:
         pipeline: Full name of the pipeline; news of others are left out.
         planned: Members as modelled, so that they stand there before they start. Members that the plan does not know
-            (replicas of a pipeline deployed with more of them) are added when they tell of themselves.
-        clock: Seconds, growing; nothing depends on the clocks of the members.
+            (replicas of a pipeline deployed with more of them) are added as the run tells of them.
+        clock: Seconds, growing; nothing but times to read depends on the clocks of the members.
+        wall_clock: Seconds since 1970, for times to read.
     """
 
     def __init__(
-        self, pipeline: str, planned: Iterable[PlannedOperator] = (), clock: Callable[[], float] = time.monotonic
+        self,
+        pipeline: str,
+        planned: Iterable[PlannedOperator] = (),
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.pipeline = pipeline
         self._planned = {operator.name: operator for operator in planned}
         self._clock = clock
+        self._wall_clock = wall_clock
         self._lock = threading.RLock()
         self._runs: dict[str, Run] = {}
         self._opened: list[str] = []
@@ -76,6 +86,8 @@ class PipelineModel:
                 run = self._run(pipeline.run)
                 if not run.outcome:
                     run.outcome, run.ended_at = outcome, self._clock()
+                    is_just_seen = run.ended_at - run.seen_at < JUST_SEEN_S
+                    run.is_end_old = is_just_seen and 0 < run.started_utc < run.seen_utc - JUST_SEEN_S
                     self._version += 1
 
     def operator_state_changed(self, operator: OperatorRef, new: str, *, is_here: bool = False) -> None:
@@ -107,11 +119,24 @@ class PipelineModel:
 
         self._told(status.port.operator, take, is_here=is_here, is_fact=False)
 
-    def operator_alive(self, operator: OperatorRef) -> None:
-        """A member elsewhere gave a sign of life."""
-        self._told(operator, lambda start: None, is_fact=False)
-
     # --- told by the feed ---
+
+    def run_known(self, pipeline: str, run_id: str, groups: Mapping[str, int], started_utc: float) -> None:
+        """A run's opening entry was read: the sizes of its groups, by name of the principal, and when it began."""
+        with self._lock:
+            self.pipeline_started(PipelineRef(pipeline, run_id))
+            run = self._runs.get(run_id)
+            if run is not None:
+                run.groups = {plain_name(name): size for name, size in groups.items()}
+                run.started_utc = started_utc
+                self._version += 1
+
+    def member_alive(self, name: str, start: str, moment: float) -> None:
+        """A member elsewhere gave a sign of life at this moment of the clock."""
+        with self._lock:
+            for known in self._starts():
+                if known.ref.start == start and plain_name(known.ref.name) == plain_name(name):
+                    known.heard_at = max(known.heard_at, moment)
 
     def set_notice(self, notice: str, *, is_blind: bool) -> None:
         """Tell what hinders the view, empty when nothing does; while it ``is_blind``, silence means nothing."""
@@ -149,20 +174,29 @@ class PipelineModel:
                 pipeline=self.pipeline,
                 run=run.id,
                 mood=_mood_of_run(run, members),
-                elapsed_s=(now if run.ended_at is None else run.ended_at) - run.seen_at,
+                had_ended=run.is_end_old,
+                elapsed_s=self._elapsed(run, now),
                 members=members,
                 notice=self._notice,
             )
 
     def _member_views(self, run: Run | None, now: float) -> tuple[MemberView, ...]:
         told = {} if run is None else {plain_name(name): member for name, member in run.members.items()}
-        planned = dict(self._planned)
-        for name, member in told.items():
+        groups = {} if run is None else run.groups
+        planned = {p.name: p for p in self._planned.values() if p.index < groups.get(p.group, p.index + 1)}
+        for name, index in (*_names_of(groups), *((name, member.index) for name, member in told.items())):
             if name not in planned:
-                planned[name] = self._unplanned(name, member.index)
+                planned[name] = self._unplanned(name, index)
         places = {group: place for place, group in enumerate(dict.fromkeys(p.group for p in planned.values()))}
         ordered = sorted(planned.values(), key=lambda p: (p.level, places[p.group], p.index, p.name))
         return tuple(self._member_view(p, told.get(p.name), now) for p in ordered)
+
+    def _elapsed(self, run: Run, now: float) -> float:
+        """Since the start, as far as its moment is known, until now or the end."""
+        if run.ended_at is None or not run.is_end_old:
+            ahead_s = max(0.0, run.seen_utc - run.started_utc) if run.started_utc else 0.0
+            return (now if run.ended_at is None else run.ended_at) - run.seen_at + ahead_s
+        return max(0.0, run.last_utc - run.started_utc) if run.started_utc else 0.0
 
     def _unplanned(self, name: str, index: int) -> PlannedOperator:
         group = name.removesuffix(f"_{index - 1}") if index else name
@@ -219,7 +253,7 @@ class PipelineModel:
     def _run(self, run_id: str) -> Run:
         if run_id not in self._runs:
             self._version += 1
-            self._runs[run_id] = Run(run_id, self._clock())
+            self._runs[run_id] = Run(run_id, self._clock(), self._wall_clock())
             old = [key for key in self._runs if key not in (self._shown_id(), run_id)]
             for key in old[: max(0, len(self._runs) - RUNS_KEPT)]:
                 del self._runs[key]
@@ -234,6 +268,13 @@ class PipelineModel:
     def _starts(self) -> Iterable[Start]:
         members = (member for run in self._runs.values() for member in run.members.values())
         return (start for member in members for start in member.starts.values())
+
+
+def _names_of(groups: Mapping[str, int]) -> Iterable[tuple[str, int]]:
+    """Name and index of each member of these groups."""
+    return (
+        (f"{group}_{index - 1}" if index else group, index) for group, size in groups.items() for index in range(size)
+    )
 
 
 def _mood_of_start(start: Start, is_silent: bool) -> Mood:

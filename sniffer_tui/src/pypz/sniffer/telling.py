@@ -186,9 +186,24 @@ class Run:
 
     id: str
     seen_at: float
+    seen_utc: float
     members: dict[str, Member] = field(default_factory=dict)
+    groups: dict[str, int] = field(default_factory=dict)
+    """Size of each group by name of the principal; empty when nobody told."""
+    started_utc: float = 0.0
+    """By the starter's clock, to be read only; 0 when nobody told."""
     outcome: str = ""
     ended_at: float | None = None
+    is_end_old: bool = False
+    """It had ended when it was first seen."""
+
+    @property
+    def last_utc(self) -> float:
+        """When the last figures were told, by their member's clock."""
+        starts = [member.current for member in self.members.values()]
+        ports = [port for start in starts if start is not None for port in start.ports.values()]
+        told = [figures.latest for port in ports for figures in port.channels.values()]
+        return max((status.at_utc for status in told if status is not None), default=0.0)
 
     def start(self, ref: OperatorRef, is_fact: bool) -> Start:
         """The start that ``ref`` means, of the member of its name."""

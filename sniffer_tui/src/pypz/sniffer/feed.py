@@ -1,0 +1,173 @@
+"""Where the sniffer's news come from: hooks called in this process, and those relayed by processes elsewhere.
+
+Nothing here touches the screen. What hinders the view becomes the model's notice; it is tried again, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from pypz.core.channels.spi import StatusStream, Transport
+from pypz.core.commons.errors import ConfigurationError, PypzError
+from pypz.core.hooks.host import PluginHost
+from pypz.core.hooks.receiver import Receiver, RunInfo
+from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.observer import SnifferObserver
+
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 5.0
+"""Seconds before a location that could not be opened is tried again: doubled up to this (chosen)."""
+
+Location = tuple[str, dict[str, str]]
+"""Address of a transport and the ports' ``channelConfig``."""
+
+MEMORY_SCHEME: Final = "memory:"
+
+
+class Feed:
+    """Feeds a model from here and from the status streams of a pipeline's locations.
+
+    Args:
+        model: What to feed.
+        status_name: Name of the pipeline's status streams.
+        locations: Where the streams are.
+        host: Whose hooks are observed, and whose plugins make the transports; left out, the one of this process.
+    """
+
+    def __init__(
+        self, model: PipelineModel, status_name: str, locations: Sequence[Location], host: PluginHost | None = None
+    ) -> None:
+        self._model = model
+        self._status_name = status_name
+        self._locations = list(locations)
+        self._here = PluginHost.default() if host is None else host
+        self._there = PluginHost(load=False)
+        self._observer = SnifferObserver(model, is_here=True)
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._troubles: dict[str, str] = {}
+        self._transports: list[Transport] = []
+        self._streams: list[StatusStream] = []
+        self._waiting: list[tuple[str, Transport]] = []
+        self._receiver: Receiver | None = None
+        self._thread = threading.Thread(target=self._open_all, name="pypz-sniffer-feed", daemon=True)
+
+    def start(self) -> None:
+        """Observe from now on; returns at once.
+
+        Raises:
+            ConfigurationError: A location is of nobody's scheme, or its options make no sense.
+        """
+        for location, options in self._locations:
+            transport = self._here.make_transport(location, options)
+            self._transports.append(transport)
+            self._waiting.append((location, transport))
+        self._there.register(SnifferObserver(self._model, is_here=False), "sniffer")
+        self._here.register(self._observer, f"sniffer-{id(self):x}")
+        self._thread.start()
+
+    def close(self) -> None:
+        """Observe no more; idempotent."""
+        self._closing.set()
+        self._here.unregister(self._observer)
+        if self._thread.is_alive():
+            self._thread.join(LONGEST_PAUSE_S)
+        with self._lock:
+            self._close_receiver()
+            for close in (*(stream.close for stream in self._streams), *(one.close for one in self._transports)):
+                with suppress(PypzError):
+                    close()
+        self._there.close()
+
+    # --- opening ---
+
+    def _open_all(self) -> None:
+        """Open the streams, those that can be at once, the others as soon as they can."""
+        pause_s = FIRST_PAUSE_S
+        while self._waiting and not self._closing.is_set():
+            opened = [one for one in self._waiting if self._open(*one)]
+            self._waiting = [one for one in self._waiting if one not in opened]
+            if opened:
+                self._follow_all()
+            if self._waiting:
+                self._closing.wait(pause_s)
+                pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+
+    def _open(self, location: str, transport: Transport) -> bool:
+        try:
+            stream = transport.open_status(self._status_name, create=False)
+        except Exception as error:  # noqa: BLE001 - a viewer stays up, says what is wrong and tries again
+            self._set_trouble(location, f"{location}: no news from there, trying again: {error}")
+            return False
+        self._set_trouble(location, "")
+        with self._lock:
+            self._streams.append(stream)
+        return True
+
+    def _follow_all(self) -> None:
+        with self._lock:
+            self._close_receiver()
+            if not self._closing.is_set():
+                self._receiver = Receiver(
+                    self._streams,
+                    self._there,
+                    on_new_run=self._take_run,
+                    on_alive=self._model.member_alive,
+                    on_trouble=lambda text: self._set_trouble("", text),
+                )
+
+    def _close_receiver(self) -> None:
+        if self._receiver is not None:
+            self._receiver.close()
+            self._receiver = None
+
+    # --- told by the receiver ---
+
+    def _take_run(self, info: RunInfo) -> None:
+        self._model.run_known(info.pipeline, info.run, info.groups, info.started_utc)
+
+    def _set_trouble(self, place: str, text: str) -> None:
+        if text:
+            self._troubles[place] = text
+        else:
+            self._troubles.pop(place, None)
+        self._model.set_notice("; ".join(self._troubles.values()), is_blind=bool(self._troubles))
+
+
+def check_reach(pipeline: str, locations: Sequence[Location], *, can_run_here: bool) -> None:
+    """Refuse to wait for what can never be seen.
+
+    Args:
+        pipeline: Name of the pipeline, for the message.
+        locations: Where its channels are.
+        can_run_here: Whether this very process may run the pipeline.
+
+    Raises:
+        ConfigurationError: It cannot, and there is no location that several processes reach.
+    """
+    if can_run_here or any(not location.startswith(MEMORY_SCHEME) for location, _ in locations):
+        return
+    way_out = (
+        "start the executor in a thread of this process before the sniffer, or set >>channelLocation to one that "
+        "several processes reach, such as kafka://localhost:9092, here and where the pipeline is executed"
+    )
+    if not locations:
+        raise ConfigurationError(
+            f"pipeline {pipeline!r}: none of its channel ports has a channelLocation, and this process does not execute "
+            f"it, so there is nothing to see; {way_out}"
+        )
+    raise ConfigurationError(
+        f"pipeline {pipeline!r}: {locations[0][0]} is memory: of this process only (memory: lives in one process), and "
+        f"this process does not execute the pipeline, so there is nothing to see; {way_out}"
+    )
+
+
+def has_other_threads() -> bool:
+    """Whether another thread of the user's is alive, which may execute a pipeline while this one shows it."""
+    return any(
+        thread is not threading.current_thread() and thread.is_alive() and not thread.name.startswith("pypz-")
+        for thread in threading.enumerate()
+    )

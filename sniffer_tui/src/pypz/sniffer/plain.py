@@ -1,0 +1,103 @@
+"""The sniffer without a screen: a line for each change, for pipes, logs and tests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from pypz.sniffer.frames import Frame, MemberView, Mood, PortView
+from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.table import count_words, elapsed_words, member_words, rate_words, short_name
+
+LOOK_INTERVAL_S: Final = 0.2
+"""As often as the screen is drawn."""
+
+ENDED: Final = frozenset({Mood.FINISHED, Mood.FAILED, Mood.INTERRUPTED})
+
+FIGURES_INTERVAL_S: Final = 1.0
+"""Figures of a port at most that often; the last ones always."""
+
+
+class PlainViewer:
+    """Writes what changed, until the run has ended.
+
+    Args:
+        model: What to tell of.
+        write: Takes a line without its end.
+        waits_for_next: A run that had ended before is not told of; the next one is waited for.
+    """
+
+    def __init__(self, model: PipelineModel, write: Callable[[str], None], *, waits_for_next: bool = False) -> None:
+        self._model = model
+        self._write = write
+        self._waits_for_next = waits_for_next
+        self._stop = threading.Event()
+        self._told: dict[str, str] = {}
+        self._figures_at: dict[str, float] = {}
+        self._run = ""
+
+    def run(self) -> None:
+        """Tell of changes; returns when the run has ended, or `stop` was called."""
+        while not self._stop.is_set():
+            frame = self._model.frame()
+            if self._waits_for_next and frame.had_ended:
+                self._line("notice", frame.notice)
+                self._line("", f"{frame.pipeline}: run {frame.run} had ended before; waits for the next one")
+            else:
+                self._tell(frame)
+                if frame.mood in ENDED:
+                    return
+            self._stop.wait(LOOK_INTERVAL_S)
+
+    def stop(self) -> None:
+        """End `run`, from any thread."""
+        self._stop.set()
+
+    def _tell(self, frame: Frame) -> None:
+        if frame.run != self._run:
+            self._run = frame.run
+            self._told.clear()
+        self._line("notice", frame.notice)
+        if not frame.run:
+            self._line("", f"{frame.pipeline}: waits for the run to start")
+            return
+        self._line("run", f"{frame.pipeline}: run {frame.run}")
+        for member in frame.members:
+            self._tell_member(frame.pipeline, member, all_figures=frame.mood in ENDED)
+        if frame.mood in ENDED:
+            self._line("", f"{frame.pipeline}: {frame.mood.value} after {elapsed_words(frame.elapsed_s)}")
+
+    def _tell_member(self, pipeline: str, member: MemberView, *, all_figures: bool) -> None:
+        name = short_name(member.name, pipeline)
+        if member.mood is not Mood.WAITING:
+            words = Mood.LOST.value if member.mood is Mood.LOST else member_words(member)
+            cause = f" ({member.error})" if member.error else ""
+            again = f", restarted {member.restarts} x" if member.restarts else ""
+            self._line(member.name, f"{name}: {words}{again}{cause}")
+        for port in member.ports:
+            key = f"{member.name} {port.name} {port.channel}"
+            now = time.monotonic()
+            is_due = all_figures or now - self._figures_at.get(key, 0.0) >= FIGURES_INTERVAL_S
+            if port.records is not None and is_due:
+                counts = f"{port.state} {port.records}"
+                if self._told.get(f"{key} counts") != counts:
+                    self._told[f"{key} counts"] = counts
+                    self._figures_at[key] = now
+                    self._write(f"{name}.{port.name}: {', '.join(_figures(port))}")
+
+    def _line(self, key: str, text: str) -> None:
+        if text and self._told.get(key) != text:
+            self._write(text)
+        self._told[key] = text
+
+
+def _figures(port: PortView) -> Iterator[str]:
+    yield f"{port.state or '-'} {count_words(port.records or 0)} records"
+    if port.rate is not None:
+        yield f"{rate_words(port.rate)}/s"
+    if port.lag.words:
+        yield f"lag {port.lag.words}"
+    if port.waits_for:
+        yield f"waits for {port.waits_for}"

@@ -1,0 +1,83 @@
+"""What the sniffer knows of a pipeline before it runs: members from left to right, ports, and what they are connected to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from pypz.core.specs.instance import Internals
+from pypz.core.specs.plugin import InputPortPlugin, OutputPortPlugin, PortPlugin
+from pypz.sniffer.frames import PlannedOperator, PlannedPort
+
+if TYPE_CHECKING:
+    from pypz.core.specs.operator import Operator
+    from pypz.core.specs.pipeline import Pipeline
+
+
+def plan_of(pipeline: Pipeline) -> list[PlannedOperator]:
+    """Give the members of a pipeline, principals in the order of the model, each followed by its replicas.
+
+    Only names, kinds and connections are read: mocked operators and plugins do as well.
+    """
+    nested: Iterable[Operator] = Internals(pipeline).nested_instances.values()
+    principals = {operator.get_full_name(): operator for operator in nested if operator.is_principal()}
+    ports = {name: _ports_of(operator) for name, operator in principals.items()}
+    names = {name.rpartition(".")[2]: name for name in principals}
+    feeds = {
+        name: [names[peer.partition(".")[0]] for port in mine if port.direction == "out" for peer in port.peers]
+        for name, mine in ports.items()
+    }
+    level = levels(feeds)
+    return [
+        PlannedOperator(member.get_full_name(), name, index, level[name], ports[name])
+        for name, principal in principals.items()
+        for index, member in enumerate((principal, *principal.get_replicas()))
+    ]
+
+
+def levels(feeds: Mapping[str, Iterable[str]]) -> dict[str, int]:
+    """Place operators from left to right: each to the right of all that feed it, but for the last step of a cycle.
+
+    Args:
+        feeds: Whom each operator feeds, by name; every operator is a key.
+
+    >>> levels({"a": ["b", "c"], "b": ["c"], "c": []})
+    {'a': 0, 'b': 1, 'c': 2}
+    >>> levels({"a": ["b"], "b": ["a"]})
+    {'a': 0, 'b': 1}
+    """
+    level = dict.fromkeys(feeds, 0)
+    left = list(feeds)
+    while left:
+        fed = {target for name in left for target in feeds[name] if target != name}
+        free = [name for name in left if name not in fed] or _entrances(left, feeds, level)
+        for name in free:
+            left.remove(name)
+            for target in feeds[name]:
+                if target in left:
+                    level[target] = max(level[target], level[name] + 1)
+    return level
+
+
+def _entrances(left: list[str], feeds: Mapping[str, Iterable[str]], level: Mapping[str, int]) -> list[str]:
+    """Everything left is fed by something left: begin the cycle where it was reached first."""
+    reached = [name for name in left if level[name]] or left
+    return [min(reached, key=lambda name: level[name])]
+
+
+def _ports_of(operator: Operator) -> tuple[PlannedPort, ...]:
+    plugins = Internals(operator).nested_instances.values()
+    return tuple(
+        PlannedPort(
+            name=port.get_simple_name(),
+            direction="out" if isinstance(port, OutputPortPlugin) else "in",
+            peers=tuple(sorted(_peer_name(peer) for peer in port.get_connected_ports())),
+        )
+        for port in plugins
+        if isinstance(port, InputPortPlugin | OutputPortPlugin)
+    )
+
+
+def _peer_name(port: PortPlugin) -> str:
+    """The connected port as ``operator.port``."""
+    return ".".join(port.get_full_name().split(".")[-2:])

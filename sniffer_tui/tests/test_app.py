@@ -1,0 +1,246 @@
+"""The screen, driven by Textual's Pilot: each key, sizes, and what is drawn."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import DataTable, Footer, Static
+
+from pypz.core.hooks.events import ChannelStatus, OperatorRef, PipelineRef, PortRef
+from pypz.sniffer.app import HelpScreen, SnifferApp
+from pypz.sniffer.frames import PlannedOperator, PlannedPort
+from pypz.sniffer.model import PipelineModel
+
+
+def plan(replicas: int) -> list[PlannedOperator]:
+    out, inp = PlannedPort("out", "out", ("reader.in",)), PlannedPort("in", "in", ("writer.out",))
+    names = ["p.writer", *(f"p.writer_{i}" for i in range(replicas))]
+    writers = [PlannedOperator(name, "p.writer", index, 0, (out,)) for index, name in enumerate(names)]
+    return [*writers, PlannedOperator("p.reader", "p.reader", 0, 1, (inp,))]
+
+
+def ref(name: str) -> OperatorRef:
+    return OperatorRef("p", "r1", name, 0, f"start of {name}", "host", 7)
+
+
+def tell_figures(model: PipelineModel, name: str, port: str, records: int, lag: int | None = None) -> None:
+    at = PortRef(ref(name), port, "in" if port == "in" else "out", ("p.reader.in",))
+    model.channel_status(
+        ChannelStatus(at, "p.reader.in", "open", records, 1, 10, lag_entries=lag, waits_for="writer" if lag else "")
+    )
+
+
+def start(model: PipelineModel) -> None:
+    model.pipeline_started(PipelineRef("p", "r1"))
+    for member in model.frame().members:
+        model.operator_state_changed(ref(member.name), "StateOperationRunning", is_here=True)
+
+
+@asynccontextmanager
+async def screen(
+    model: PipelineModel, size: tuple[int, int] = (80, 24)
+) -> AsyncIterator[tuple[SnifferApp, Pilot[None]]]:
+    app = SnifferApp(model)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        yield app, pilot
+
+
+def lines(app: SnifferApp) -> list[list[str]]:
+    table = app.table
+    return [[cell.plain.strip() for cell in table.get_row_at(i)] for i in range(table.row_count)]
+
+
+def text(app: SnifferApp, selector: str) -> str:
+    return str(app.screen_stack[0].query_one(selector, Static).content)
+
+
+def selected(app: SnifferApp) -> str:
+    return lines(app)[app.table.cursor_row][0]
+
+
+async def test_before_the_run_the_screen_says_that_it_waits() -> None:
+    async with screen(PipelineModel("p", plan(0))) as (app, _):
+        assert "waits for the run to start" in text(app, "#title")
+        assert [line[:2] for line in lines(app)] == [
+            ["1 writer", "○ waiting"],
+            ["out → reader.in", "-"],
+            ["2 reader", "○ waiting"],
+            ["in ← writer.out", "-"],
+        ]
+
+
+async def test_states_records_and_lag_are_drawn_in_words() -> None:
+    model = PipelineModel("p", plan(0))
+    async with screen(model) as (app, pilot):
+        start(model)
+        tell_figures(model, "p.writer", "out", 1234)
+        tell_figures(model, "p.reader", "in", 1000, lag=7)
+        app._tick()
+        await pilot.pause()
+        assert "running" in text(app, "#title")
+        assert "run r1" in text(app, "#title")
+        assert lines(app)[0][:2] == ["1 writer", "● running"]
+        assert lines(app)[1][:3] == ["out → reader.in", "open", "1,234"]
+        assert lines(app)[3][2:] == ["1,000", "", "<=7"]
+
+
+async def test_only_cells_that_changed_are_drawn_again() -> None:
+    model = PipelineModel("p", plan(3))
+    async with screen(model) as (app, pilot):
+        start(model)
+        tell_figures(model, "p.writer_1", "out", 1)
+        app._tick()
+        await pilot.pause()
+        before = app.cells_written
+        app._tick()
+        assert app.cells_written == before
+        tell_figures(model, "p.writer_1", "out", 2)
+        tell_figures(model, "p.writer_1", "out", 3)
+        app._tick()
+        assert app.cells_written == before + 1
+
+
+async def test_f_folds_all_replicas_into_one_line_with_their_sums_and_unfolds_them() -> None:
+    model = PipelineModel("p", plan(2))
+    start(model)
+    for name in ("p.writer", "p.writer_0", "p.writer_1"):
+        tell_figures(model, name, "out", 10)
+    async with screen(model) as (app, pilot):
+        assert len(lines(app)) == 8
+        await pilot.press("f")
+        assert [line[:3] for line in lines(app)][:2] == [
+            ["1 writer x3", "● running", ""],
+            ["out → reader.in", "open", "30"],
+        ]
+        assert len(lines(app)) == 4
+        await pilot.press("f")
+        assert len(lines(app)) == 8
+
+
+async def test_enter_folds_the_operator_under_the_cursor_and_keeps_the_cursor_there() -> None:
+    model = PipelineModel("p", plan(2))
+    async with screen(model) as (app, pilot):
+        await pilot.press("down", "down", "enter")
+        assert selected(app) == "1 writer x3"
+        await pilot.press("enter")
+        assert len(lines(app)) == 8
+        await pilot.press("end", "enter")
+        assert selected(app) == "in ← writer.out"
+
+
+async def test_many_replicas_are_folded_from_the_start() -> None:
+    async with screen(PipelineModel("p", plan(40))) as (app, _):
+        assert lines(app)[0][0] == "1 writer x41"
+        assert len(lines(app)) == 4
+
+
+async def test_arrows_move_and_the_line_below_tells_more() -> None:
+    model = PipelineModel("p", plan(0))
+    start(model)
+    tell_figures(model, "p.reader", "in", 5, lag=2)
+    async with screen(model) as (app, pilot):
+        assert "process 7 on host" in text(app, "#detail")
+        await pilot.press("down", "down", "down")
+        await pilot.pause()
+        assert "p.reader.in reads p.reader.in" in text(app, "#detail")
+        assert "waits for writer" in text(app, "#detail")
+        await pilot.press("up")
+        assert selected(app) == "2 reader"
+
+
+async def test_a_replica_that_joins_later_gets_its_line_and_the_cursor_stays() -> None:
+    model = PipelineModel("p", plan(0))
+    async with screen(model) as (app, pilot):
+        await pilot.press("down", "down")
+        start(model)
+        model.operator_state_changed(OperatorRef("p", "r1", "p.writer_0", 1, "x"), "StateEntry", is_here=True)
+        app._tick()
+        await pilot.pause()
+        assert [line[0] for line in lines(app)][2] == "1 writer_0"
+        assert selected(app) == "2 reader"
+
+
+async def test_a_notice_stands_above_the_table_until_it_is_over() -> None:
+    model = PipelineModel("p", plan(0))
+    async with screen(model) as (app, _):
+        model.set_notice("kafka://b:9092: the broker is away", is_blind=True)
+        app._tick()
+        assert "the broker is away" in text(app, "#notice")
+        assert app.query_one("#notice").has_class("shown")
+        model.set_notice("", is_blind=False)
+        app._tick()
+        assert not app.query_one("#notice").has_class("shown")
+
+
+async def test_a_question_mark_explains_and_any_key_goes_back() -> None:
+    async with screen(PipelineModel("p", plan(0))) as (app, pilot):
+        await pilot.press("question_mark")
+        assert [type(screen) is HelpScreen for screen in app.screen_stack] == [False, True]
+        await pilot.press("x")
+        assert [type(screen) is HelpScreen for screen in app.screen_stack] == [False]
+        assert app.is_running
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+c", "ctrl+q"])
+@pytest.mark.parametrize("from_help", [False, True])
+async def test_q_and_ctrl_c_quit_from_anywhere(key: str, from_help: bool) -> None:
+    async with screen(PipelineModel("p", plan(0))) as (app, pilot):
+        if from_help:
+            await pilot.press("question_mark")
+        await pilot.press(key)
+        await pilot.pause()
+        assert app._exit
+
+
+async def test_a_signal_from_outside_quits_too() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    async with screen(PipelineModel("p", plan(0))) as (app, pilot):
+        os.kill(os.getpid(), signal.SIGTERM)
+        await pilot.pause()
+        assert app._exit
+    signal.signal(signal.SIGTERM, before)
+
+
+async def test_the_footer_names_the_keys() -> None:
+    async with screen(PipelineModel("p", plan(0))) as (app, _):
+        shown = {(b.binding.key_display or b.binding.key, b.binding.description) for b in app.active_bindings.values()}
+        assert {("q", "quit"), ("f", "fold replicas"), ("?", "help")} <= shown
+        assert app.query_one(Footer).display
+
+
+@pytest.mark.parametrize("size", [(20, 5), (1, 1), (80, 24), (120, 40), (300, 10)])
+async def test_any_size_is_drawn(size: tuple[int, int]) -> None:
+    model = PipelineModel("p", plan(2))
+    start(model)
+    model.set_notice("a notice that is far too long for such a screen", is_blind=True)
+    async with screen(model, size) as (app, pilot):
+        await pilot.press("down", "f", "enter", "question_mark", "x")
+        app._tick()
+        await pilot.pause()
+        assert app.table.row_count
+
+
+async def test_on_80_columns_every_column_is_within_the_screen() -> None:
+    model = PipelineModel("p", plan(0))
+    async with screen(model) as (app, pilot):
+        assert app.table.virtual_size.width <= 80
+        assert [c.label.plain for c in app.table.ordered_columns][-1] == "lag"
+        await pilot.resize_terminal(120, 40)
+        await pilot.pause()
+        assert [c.label.plain for c in app.table.ordered_columns][-1] == "waits for"
+        assert app.table.virtual_size.width <= 120
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert app.table.virtual_size.width <= 80
+        assert lines(app)[0][0] == "1 writer"
+
+
+async def test_the_table_has_the_focus() -> None:
+    async with screen(PipelineModel("p", plan(0))) as (app, _):
+        assert isinstance(app.focused, DataTable)
