@@ -80,8 +80,22 @@ def test_records_that_nobody_retrieves_do_not_make_the_loop_spin(
     assert max(pauses.seconds) == LONGEST_PAUSE_S
 
 
+@pytest.fixture
+def clock(session: Any, monkeypatch: Any) -> list[float]:
+    """A clock that goes on by as much as the session waits."""
+    now = [0.0]
+
+    def wait(timeout_s: float | None) -> None:
+        now[0] += timeout_s or 0.0
+
+    session.on_wait = wait
+    monkeypatch.setattr("pypz.executors.operator.running.monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.usefixtures("clock")
 def test_false_with_nothing_handed_out_waits_for_a_record_with_growing_bounds(
-    loop: Any, make_operator: Any, doubles: Any, notes: Any, session: Any
+    loop: Any, make_operator: Any, doubles: Any, notes: Any, session: Any, pauses: Pauses
 ) -> None:
     operator = make_operator(input=doubles.input)
     session.has_channel_inputs = True
@@ -90,7 +104,21 @@ def test_false_with_nothing_handed_out_waits_for_a_record_with_growing_bounds(
     loop(operator, operator.input)
     grown = [min(FIRST_PAUSE_S * 2**i, LONGEST_PAUSE_S) for i in range(10)]
     assert session.waits == [*grown, FIRST_PAUSE_S, 2 * FIRST_PAUSE_S]
+    assert pauses.seconds == []
     assert LONGEST_PAUSE_S == 0.05
+
+
+def test_false_with_records_that_nobody_retrieves_does_not_make_the_loop_spin(
+    loop: Any, make_operator: Any, doubles: Any, notes: Any, session: Any, pauses: Pauses, clock: list[float]
+) -> None:
+    operator = make_operator(input=doubles.input)
+    session.has_channel_inputs = True
+    session.on_wait = lambda timeout_s: None
+    notes.answers("op.run", *[False] * 20, True)
+    loop(operator, operator.input)
+    assert len(session.waits) == 10
+    assert len(pauses.seconds) == 10
+    assert pauses.seconds[-1] == LONGEST_PAUSE_S
 
 
 def test_other_input_ports_are_asked_at_growing_intervals(

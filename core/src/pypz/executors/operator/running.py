@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -78,6 +79,7 @@ class _Pauses:
         self._stopping = stopping
         self._has_channels = has_channels
         self._next_s = FIRST_PAUSE_S
+        self._was_cut_short = False
         self._empty = 0
         """Iterations in a row after which None was returned and nothing was handed out."""
 
@@ -98,13 +100,20 @@ class _Pauses:
             self._session.wait(None)
 
     def until_due(self, handed_out: int) -> None:
-        """After False: at once when records were handed out, else after a pause that a record cuts short."""
+        """After False: at once when records were handed out, else after a pause that a record cuts short.
+
+        A pause that was cut short, by records that `_on_running` leaves alone or by the end of a channel, is followed by
+        one that nothing but an interrupt cuts short.
+        """
         if handed_out:
-            self._next_s = FIRST_PAUSE_S
-        elif self._has_channels:
-            self._session.wait(self._grown())
+            self._next_s, self._was_cut_short = FIRST_PAUSE_S, False
+        elif self._has_channels and not self._was_cut_short:
+            pause_s, began = self._grown(), monotonic()
+            self._session.wait(pause_s)
+            self._was_cut_short = monotonic() - began < pause_s / 2
         else:
             self._stopping.pause(self._grown())
+            self._was_cut_short = False
 
     def _grown(self) -> float:
         pause_s = self._next_s

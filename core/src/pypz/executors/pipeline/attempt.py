@@ -90,14 +90,16 @@ class Attempt:
         self._gate.set()
 
     def _wait_for_ends(self) -> None:
-        while len(self._codes) < len(self._executions):
+        running = len(self._executions)
+        while running:
             happening, execution = self._happenings.get()
-            if happening == "ended":
-                code = self._codes[execution.name] = execution.exit_code
-                if code not in ENDED_WELL and not self._is_called_off:
-                    self._take_failure(execution)
-            else:
+            if happening == "failed":
                 self._take_failure(execution)
+                continue
+            running -= 1
+            if execution.exit_code not in ENDED_WELL and not self._is_called_off:
+                self._take_failure(execution)
+        self._codes = {execution.name: execution.exit_code for execution in self._executions}
 
     def _take_failure(self, failed: Execution) -> None:
         if self._first_failed is None:
