@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 import typer
 
-from pypz.core.commons.errors import PipelineFailedError, PypzError
+from pypz.core.commons.errors import MissingParametersError, PipelineFailedError, PypzError
 
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells do, and ``ExitCodes.SigTerm``."""
@@ -22,7 +22,7 @@ def fail(text: str, code: int = 1) -> NoReturn:
 
     from pypz.cli.screen import stderr
 
-    stderr().print(Text.assemble(("pypz: error: ", "bold red"), text), soft_wrap=True)
+    stderr().print(Text.assemble(("pypz: error: ", "bold red"), text))
     raise typer.Exit(code)
 
 
@@ -45,6 +45,8 @@ def told_plainly(debug: bool) -> Iterator[None]:
 
 def in_words(error: BaseException, debug: bool = False) -> str:
     """The error's own text where it is one of ours; else also its type and place."""
+    if isinstance(error, MissingParametersError):
+        return f"{error}\nOn this command line: -p '>>NAME=VALUE' for all plugins, -p '>NAME=VALUE' for all operators"
     if isinstance(error, PypzError):
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)

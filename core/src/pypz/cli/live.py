@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from pypz.cli.progress import Progress, Row, in_words
 from pypz.cli.screen import stderr
+from pypz.core.channels.run import operators_of
 from pypz.core.hooks.host import PluginHost
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from pypz.core.specs.pipeline import Pipeline
 
 LINES_EVERY_S: Final = 10.0
 """Seconds between two rounds of plain lines (chosen)."""
@@ -25,10 +29,9 @@ LAST_NEWS_S: Final = 2.0
 
 
 @contextlib.contextmanager
-def shown(host: PluginHost, title: str) -> Iterator[Progress]:
-    """Show what the host's pipelines tell, as long as the block runs."""
-    console = stderr()
-    with _table(host, title) if console.is_terminal else _lines(host) as progress:
+def shown(host: PluginHost, pipeline: Pipeline) -> Iterator[Progress]:
+    """Show what the host tells of a pipeline, as long as the block runs."""
+    with _table(host, pipeline) if stderr().is_terminal else _lines(host, pipeline) as progress:
         yield progress
 
 
@@ -43,12 +46,12 @@ def _observing(host: PluginHost, progress: Progress) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _lines(host: PluginHost) -> Iterator[Progress]:
+def _lines(host: PluginHost, pipeline: Pipeline) -> Iterator[Progress]:
     def say(text: str) -> None:
         sys.stderr.write(f"pypz: {text}\n")
         sys.stderr.flush()
 
-    progress = Progress(on_news=say)
+    progress = Progress(_members_of(pipeline), on_news=say)
     is_over = threading.Event()
 
     def tell_figures() -> None:
@@ -68,13 +71,16 @@ def _lines(host: PluginHost) -> Iterator[Progress]:
 
 
 @contextlib.contextmanager
-def _table(host: PluginHost, title: str) -> Iterator[Progress]:
+def _table(host: PluginHost, pipeline: Pipeline) -> Iterator[Progress]:
     from rich.live import Live
 
-    progress = Progress()
+    progress = Progress(_members_of(pipeline))
+    begun = time.monotonic()
     live = Live(
         console=stderr(),
-        get_renderable=lambda: table_of(progress.rows(), title),
+        get_renderable=lambda: table_of(
+            progress.rows(), f"{pipeline.get_full_name()}, {time.monotonic() - begun:.0f} s"
+        ),
         refresh_per_second=FRAMES_A_SECOND,
         redirect_stdout=sys.stdout.isatty(),  # what is piped elsewhere must get there
     )
@@ -107,6 +113,14 @@ def table_of(rows: list[Row], title: str) -> Table:
             style=style,
         )
     return table
+
+
+def _members_of(pipeline: Pipeline) -> list[str]:
+    """Full names of all members, replicas behind their principal."""
+    names = []
+    for operator in operators_of(pipeline):
+        names += [operator.get_full_name(), *(replica.get_full_name() for replica in operator.get_replicas())]
+    return names
 
 
 def _number(value: int | None) -> str:

@@ -44,6 +44,6 @@ def _show(reports: tuple[PluginReport, ...]) -> None:
         what = "\n".join([report.reason or hooks, *report.notes])
         table.add_row(report.name, report.state, f"{report.dist} {report.version}", what, style=styles[report.state])
     console = stdout()
-    console.print(table)
+    console.print(table, soft_wrap=False)
     for name in sorted(disabled_names() - {report.name for report in reports}):
         console.print(f"{DISABLED_VARIABLE} names {name!r}, which is not installed")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef
@@ -53,7 +53,7 @@ class Row:
 @dataclass
 class _Member:
     start: str
-    state: str = "starting"
+    state: str = ""
     failure: str = ""
     exit_code: int | None = None
     statuses: dict[tuple[str, str], ChannelStatus] = field(default_factory=dict)
@@ -64,13 +64,14 @@ class Progress:
     """Observer of one process's pipelines. Thread-safe.
 
     Args:
+        members: Full names of the members to show from the start, in this order.
         on_news: Called with a line of text when a member starts to run, fails or ends; on the observers' thread.
     """
 
-    def __init__(self, on_news: Callable[[str], None] | None = None) -> None:
+    def __init__(self, members: Iterable[str] = (), on_news: Callable[[str], None] | None = None) -> None:
         self._on_news = on_news or (lambda text: None)
         self._lock = threading.Lock()
-        self._members: dict[str, _Member] = {}
+        self._members = {name: _Member("") for name in members}
         self.run = ""
         self.outcome = ""
 
@@ -111,7 +112,7 @@ class Progress:
         with self._lock:
             self._member(operator).exit_code = exit_code
         row = next(row for row in self.rows() if row.name == operator.name)
-        self._on_news(f"{row.name}: {in_words(row)}")
+        self._on_news(f"{row.name}: {in_words(replace(row, note=''))}")
 
     @hookimpl
     def pypz_channel_status(self, status: ChannelStatus) -> None:
@@ -125,7 +126,7 @@ class Progress:
                 member.samples.popleft()
 
     def rows(self) -> list[Row]:
-        """All members, in the order in which they were first heard of."""
+        """All members; those not known before in the order in which they were first heard of."""
         with self._lock:
             return [_row(name, member) for name, member in self._members.items()]
 

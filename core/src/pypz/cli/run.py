@@ -43,9 +43,9 @@ def run(
             _refuse_failed_plugins(host)
         pipeline = load_pipeline(target, name, parameter or [])
         for warning in unexpected(pipeline, parameter or []):
-            stderr().print(f"pypz: warning: {warning}", soft_wrap=True)
+            stderr().print(f"pypz: warning: {warning}")
         executor = PipelineExecutor(pipeline, fresh=fresh, host=host, want_logs=log)
-        with shown(host, pipeline.get_full_name()):
+        with shown(host, pipeline):
             codes = executor.start(mode)
         raise typer.Exit(next((code for code in codes.values() if code), 0))
 

@@ -1,4 +1,7 @@
-"""Where the command line writes: results to stdout, all else to stderr. ``NO_COLOR`` is respected (by rich)."""
+"""Where the command line writes: results to stdout, all else to stderr; long lines are left to the terminal.
+
+``NO_COLOR`` is respected (by rich).
+"""
 
 from __future__ import annotations
 
@@ -19,4 +22,4 @@ def stderr() -> Console:
     """Console for progress and errors."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)

@@ -24,13 +24,16 @@ FILES: Final = (".yaml", ".yml", ".json")
 _WORDS: Final[dict[str, Any]] = {"true": True, "false": False, "null": None, "~": None}
 
 
-def load_pipeline(target: str, name: str | None = None, parameters: Iterable[str] = ()) -> Pipeline:
+def load_pipeline(
+    target: str, name: str | None = None, parameters: Iterable[str] = (), *, mock_nonexistent: bool = False
+) -> Pipeline:
     """Make the pipeline that the user names; the current folder is put on ``sys.path``, so that user modules are found.
 
     Args:
         target: ``package.module:Class`` (or ``:instance``), or the name of a YAML or JSON file.
         name: Name of the pipeline; left out, what the file says, or the class's own name as in ``demo_pipeline``.
         parameters: ``NAME=VALUE`` each, set in this order.
+        mock_nonexistent: Classes that a file names and that are not installed are mocked, for those who only look.
 
     Raises:
         ConfigurationError: The target, a value or a name makes no sense; tells the way out.
@@ -39,7 +42,7 @@ def load_pipeline(target: str, name: str | None = None, parameters: Iterable[str
     if here not in sys.path:
         sys.path.insert(0, here)
     is_file = target.lower().endswith(FILES) or (":" not in target and Path(target).is_file())
-    pipeline = _from_file(Path(target), name) if is_file else _from_module(target, name)
+    pipeline = _from_file(Path(target), name, mock_nonexistent) if is_file else _from_module(target, name)
     for given in parameters:
         parameter, value = parse_parameter(given)
         try:
@@ -89,7 +92,7 @@ def _value(text: str, given: str) -> Any:
     return text
 
 
-def _from_file(path: Path, name: str | None) -> Pipeline:
+def _from_file(path: Path, name: str | None, mock_nonexistent: bool) -> Pipeline:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -102,7 +105,7 @@ def _from_file(path: Path, name: str | None) -> Pipeline:
         raise ConfigurationError(f"{path}: describes no pipeline, expected what `print(pipeline)` gives")
     if name is not None:
         text = yaml.safe_dump({**document, "name": name})
-    pipeline = Pipeline.create_from_string(text)
+    pipeline = Pipeline.create_from_string(text, mock_nonexistent=mock_nonexistent)
     if not isinstance(pipeline, Pipeline):
         raise ConfigurationError(f"{path}: describes a {type(pipeline).__name__}, expected a pipeline")
     return pipeline

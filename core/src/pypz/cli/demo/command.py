@@ -34,12 +34,12 @@ def demo(
 ) -> None:
     """Run a small real pipeline, without any server, and check its result.
 
-    One operator sends 20,000 numbers, three share the work of finding the primes among them, one collects. Ends within
+    One operator sends 40,000 numbers, three share the work of finding the primes among them, one collects. Ends within
     30 seconds; the exit code is 0 when every number arrived exactly once and the primes are right.
     """
     with told_plainly(debug):
         console = stdout()
-        console.print("source --> 3 workers --> sink: which of 20,000 numbers from a billion on are prime?\n")
+        console.print("source --> 3 workers --> sink: which of 40,000 numbers from a billion on are prime?\n")
         pipeline = PrimePipeline("demo")
         host = PluginHost.default()
         executor = PipelineExecutor(pipeline, host=host)
@@ -48,7 +48,7 @@ def demo(
         watch.start()
         begun = time.monotonic()
         try:
-            with shown(host, "demo"):
+            with shown(host, pipeline):
                 codes = executor.start()
         finally:
             watch.cancel()
@@ -103,4 +103,4 @@ def _show(pipeline: PrimePipeline, took_s: float) -> None:
     console.print(f"OK  {len(sink.tested):,} numbers sent, each arrived exactly once ({shares})")
     console.print(f"OK  {len(sink.primes):,} primes, their sum {sum(sink.primes):,} agrees with a sieve")
     console.print(f"    in {took_s:.1f} s, {len(sink.tested) / took_s:,.0f} numbers a second\n")
-    console.print(NEXT, soft_wrap=True)
+    console.print(NEXT)

@@ -66,7 +66,7 @@ class _DemoOperator(Operator):
 class Source(_DemoOperator):
     """Sends the numbers from ``first`` on, ``count`` of them.
 
-    Parameters: ``first`` (1,000,000,000), ``count`` (20,000).
+    Parameters: ``first`` (1,000,000,000), ``count`` (40,000).
     """
 
     first = OptionalParameter(int, description="First number to test")
@@ -75,7 +75,7 @@ class Source(_DemoOperator):
     def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(name, *args, **kwargs)
         self.first = 1_000_000_000
-        self.count = 20_000
+        self.count = 40_000
         self.numbers = ChannelOutputPort(schema=NUMBER)
         self.sent = 0
 
