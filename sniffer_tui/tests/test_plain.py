@@ -95,6 +95,7 @@ def test_whoever_waits_for_the_next_run_is_not_told_of_the_last_one() -> None:
     lines.wait_for("reader.in: open 2 records")
     assert not any("30 records" in line for line in lines)
     viewer_is_alive = viewer.is_alive()
+    model.operator_finished(ref("r2"), 0)
     model.pipeline_finished(PipelineRef("p", "r2"), "finished")
     viewer.join(10)
     assert viewer_is_alive

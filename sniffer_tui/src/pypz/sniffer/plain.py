@@ -16,6 +16,9 @@ LOOK_INTERVAL_S: Final = 0.2
 
 ENDED: Final = frozenset({Mood.FINISHED, Mood.FAILED, Mood.INTERRUPTED})
 
+LAST_NEWS_S: Final = 3.0
+"""Seconds that the members' last news may come after the end of the run (chosen; exits follow it at once)."""
+
 FIGURES_INTERVAL_S: Final = 1.0
 """Figures of a port at most that often; the last ones always."""
 
@@ -37,6 +40,7 @@ class PlainViewer:
         self._told: dict[str, str] = {}
         self._figures_at: dict[str, float] = {}
         self._run = ""
+        self._ended_at = 0.0
 
     def run(self) -> None:
         """Tell of changes; returns when the run has ended, or `stop` was called."""
@@ -47,7 +51,9 @@ class PlainViewer:
                 self._line("", f"{frame.pipeline}: run {frame.run} had ended before; waits for the next one")
             else:
                 self._tell(frame)
-                if frame.mood in ENDED:
+                if frame.mood in ENDED and self._has_all(frame):
+                    ended = f"{frame.pipeline}: {frame.mood.value} after {elapsed_words(frame.elapsed_s)}"
+                    self._line("", ended)
                     return
             self._stop.wait(LOOK_INTERVAL_S)
 
@@ -59,6 +65,7 @@ class PlainViewer:
         if frame.run != self._run:
             self._run = frame.run
             self._told.clear()
+            self._ended_at = 0.0
         self._line("notice", frame.notice)
         if not frame.run:
             self._line("", f"{frame.pipeline}: waits for the run to start")
@@ -66,8 +73,13 @@ class PlainViewer:
         self._line("run", f"{frame.pipeline}: run {frame.run}")
         for member in frame.members:
             self._tell_member(frame.pipeline, member, all_figures=frame.mood in ENDED)
-        if frame.mood in ENDED:
-            self._line("", f"{frame.pipeline}: {frame.mood.value} after {elapsed_words(frame.elapsed_s)}")
+
+    def _has_all(self, frame: Frame) -> bool:
+        """Whether every member that started has told its end, or has had the time to."""
+        self._ended_at = self._ended_at or time.monotonic()
+        at_work = {Mood.STARTING, Mood.RUNNING, Mood.STOPPING}
+        is_over = all(member.mood not in at_work for member in frame.members)
+        return is_over or time.monotonic() - self._ended_at > LAST_NEWS_S
 
     def _tell_member(self, pipeline: str, member: MemberView, *, all_figures: bool) -> None:
         name = short_name(member.name, pipeline)

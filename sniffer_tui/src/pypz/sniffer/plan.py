@@ -29,9 +29,9 @@ def plan_of(pipeline: Pipeline) -> list[PlannedOperator]:
     }
     level = levels(feeds)
     return [
-        PlannedOperator(member.get_full_name(), name, index, level[name], ports[name])
+        PlannedOperator(member, name, index, level[name], ports[name])
         for name, principal in principals.items()
-        for index, member in enumerate((principal, *principal.get_replicas()))
+        for index, member in enumerate([name, *(replica.get_full_name() for replica in principal.get_replicas())])
     ]
 
 
