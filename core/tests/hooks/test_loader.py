@@ -173,6 +173,21 @@ def test_the_default_host_tells_of_failures_once(tmp_path: Path, install: Any) -
     assert done.stderr.count("plugin 'raises' of test-raises 1.2 was not loaded: RuntimeError: no licence") == 1
 
 
+def test_a_distribution_of_an_earlier_version_is_named_with_the_way_out(tmp_path: Path, install: Any) -> None:
+    info = tmp_path / "site" / "pypz_kafka_io-0.10.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pypz-kafka-io\nVersion: 0.10.2\n")
+    done = subprocess.run(
+        [sys.executable, "-c", "from pypz.core.hooks.host import PluginHost as H; H.default()"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "pypz-kafka-io 0.10.2 installed beside this version" in done.stderr
+    assert "`pip uninstall pypz-kafka-io`, then install pypz anew" in done.stderr
+
+
 def test_a_plugin_that_asks_for_the_host_while_it_loads_is_told_so(tmp_path: Path, install: Any) -> None:
     install("asks", "from pypz.core.hooks.host import PluginHost\nPluginHost.default()")
     code = "from pypz.core.hooks.host import PluginHost as H; print([r.reason for r in H.default().reports])"

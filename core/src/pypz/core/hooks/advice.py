@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError
+from pypz.core.commons.secrets import conceal
 from pypz.core.hooks.loader import PluginReport
 
 _SCHEME_EXTRAS: Final = {"kafka": "kafka"}
@@ -39,7 +40,7 @@ class Unanswered:
 
     def location(self, location: str) -> ConfigurationError:
         """No plugin answered for this channel location."""
-        shown = re.sub(r"//[^/@]*@", "//***@", str(location))
+        shown = str(conceal({"channelLocation": str(location)})["channelLocation"])
         installed = f"installed here: {', '.join(f'{scheme}:' for scheme in self.schemes) or 'none'}"
         found = _SCHEME.match(str(location))
         if found is None:

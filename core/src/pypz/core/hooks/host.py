@@ -16,7 +16,7 @@ from pypz.core.commons.errors import PluginError, PypzError
 from pypz.core.hooks import spec
 from pypz.core.hooks.advice import Unanswered
 from pypz.core.hooks.dispatcher import Dispatcher, Observer
-from pypz.core.hooks.loader import HOOKS, PluginReport, check_plugin, load_plugins, say
+from pypz.core.hooks.loader import HOOKS, PluginReport, check_plugin, former_distributions, load_plugins, say
 
 if TYPE_CHECKING:
     from pypz.core.channels.spi import Transport
@@ -252,6 +252,12 @@ class PluginHost:
         return Unanswered(sorted(schemes), [report for report in self.reports if report.state != "loaded"])
 
     def _tell_of_failures(self) -> None:
+        if former := former_distributions():
+            names = " ".join(name.partition(" ")[0] for name in former)
+            say(
+                f"{', '.join(former)} installed beside this version: they hold files of the same names; "
+                f"`pip uninstall {names}`, then install pypz anew"
+            )
         for report in self.reports:
             if report.state == "failed":
                 say(f"plugin {report.name!r} of {report.dist} {report.version} was not loaded: {report.reason}")

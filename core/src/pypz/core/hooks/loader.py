@@ -44,6 +44,10 @@ ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
 """What each hook is called with."""
 
 
+FORMER: Final = ("pypz-core", "pypz-io-sniffer", "pypz-k8s-deployer", "pypz-kafka-io", "pypz-rmq-io")
+"""Distributions of earlier versions (0.10), which hold files of the same names as ours."""
+
+
 @dataclass(frozen=True)
 class PluginReport:
     """What became of one installed plugin."""
@@ -81,6 +85,17 @@ def say(text: str) -> None:
 def disabled_names() -> frozenset[str]:
     """Plugins that the environment leaves out."""
     return frozenset(name.strip() for name in os.environ.get(DISABLED_VARIABLE, "").split(",") if name.strip())
+
+
+def former_distributions() -> list[str]:
+    """Name and version of each distribution installed here that overwrites our files, or is overwritten by them."""
+    from importlib_metadata import PackageNotFoundError, distribution
+
+    found = []
+    for name in FORMER:
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{name} {distribution(name).version}")
+    return found
 
 
 def load_plugins(strict: bool = False) -> list[LoadedPlugin]:
