@@ -103,6 +103,7 @@ class MemberSession:
         self._epochs: dict[str, int] = {}
         self._unlisten: list[Callable[[], None]] = []
         self._handed = 0
+        self._in_iteration = False
         self._due: dict[tuple[str, int], Committed] = {}
         self._marks: dict[str, tuple[int, int]] = {}
         self._commit_at: float | None = None
@@ -159,6 +160,7 @@ class MemberSession:
     def iteration_started(self) -> None:
         """The executor is about to call `_on_running`."""
         self._handed = 0
+        self._in_iteration = True
 
     def iteration_ended(self) -> int:
         """The iteration has returned: what it retrieved and sent may be committed from now on, at intervals.
@@ -170,6 +172,7 @@ class MemberSession:
             TransportError: What failed in the background.
         """
         self._raise_failure()
+        self._in_iteration = False
         for ends in self._ends.values():
             for output in ends.outputs.values():
                 output.mark_iteration()
@@ -225,9 +228,10 @@ class MemberSession:
         self.outcome = outcome
         if self.fenced:
             return
-        if outcome == "failed":
+        if self._in_iteration or outcome == "failed":
             for output in self._outputs():
                 output.drop_unfinished()
+        if outcome == "failed":
             if self._failure is None:
                 try:
                     self._try_commit(wait=False)
@@ -243,8 +247,9 @@ class MemberSession:
                 output.write_ends()
             else:
                 output.send_pending(wait=True)
-        with self._changed:
-            self._mark()
+        if not self._in_iteration:
+            with self._changed:
+                self._mark()
         self._commit_rest()
         if outcome == "completed":
             self._tell_figures(final=True)
@@ -380,6 +385,7 @@ class MemberSession:
                 wake=loop.client.wake,
                 stopped=self._is_stopped,
                 last_cause=lambda: "",
+                first_partition=self.ref.index,
             )
         self._opened(ends)
 

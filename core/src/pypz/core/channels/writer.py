@@ -45,6 +45,7 @@ class OutputEnd:
         wake: Callable[[], None],
         stopped: Callable[[], bool],
         last_cause: Callable[[], str],
+        first_partition: int = 0,
     ) -> None:
         self.info = info
         self.records = 0
@@ -65,7 +66,7 @@ class OutputEnd:
         self._fence = 0
         self._pending_since = 0.0
         self._timer_set = False
-        self._next_partition = 0
+        self._next_partition = first_partition
         self._sequences: dict[int, int] = {}
         self._failure: Exception | None = None
         self._closed = False
