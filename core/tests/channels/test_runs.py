@@ -266,7 +266,8 @@ def test_a_later_start_of_a_member_stops_the_earlier_one_without_an_end(
     run = PipelineRun.start(pipeline, PluginHost.default())
     executor = OperatorExecutor(pipeline.source, False, run=run)
     codes: list[int] = []
-    sink = threading.Thread(target=lambda: codes.append(OperatorExecutor(pipeline.sink, False, run=run).execute()))
+    reading = OperatorExecutor(pipeline.sink, False, run=run)
+    sink = threading.Thread(target=lambda: codes.append(reading.execute()))
     thread = threading.Thread(target=lambda: codes.append(executor.execute()))
     sink.start()
     thread.start()
@@ -280,7 +281,7 @@ def test_a_later_start_of_a_member_stops_the_earlier_one_without_an_end(
     assert codes == [117]
     assert f"closed/{pipeline.source.get_full_name()}/0" not in hub.facts()
     hub.close()
-    run.interrupt()
+    reading.interrupt()
     sink.join(30)
     run.close()
 
