@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+
 from pypz.core.commons.errors import PypzError
 from pypz.core.commons.parameters import OptionalParameter, RequiredParameter
 from pypz.core.specs.instance import (
@@ -141,7 +142,7 @@ def test_local_variables_and_elements_of_lists_stay_placeholders() -> None:
         def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
             super().__init__(name, *args, **kwargs)
             local = Worker("given")
-            self.elements = [local, Worker(), *[Worker() for _ in range(2)], *(Worker() for _ in range(2))]
+            self.elements: list[Any] = [local, Worker(), *[Worker() for _ in range(2)], *(Worker() for _ in range(2))]
 
     pipeline = Holding("p")
     assert [type(element) for element in pipeline.elements] == [InterceptedInstance] * 6

@@ -8,6 +8,7 @@ from typing import Any, List, Optional, Union  # noqa: UP035
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pypz.core.commons.errors import PypzError, PypzWarning
 from pypz.core.commons.parameters import (
     ExpectedParameter,
@@ -19,6 +20,10 @@ from pypz.core.commons.parameters import (
 from pypz.core.specs.instance import Internals
 from pypz.core.specs.misc import BlankOperator, BlankPlugin
 from pypz.core.specs.pipeline import Pipeline
+
+OPTIONAL = Optional[str]  # noqa: UP045
+UNION = Union[str, int]  # noqa: UP007
+LIST = List[str]  # noqa: UP006
 
 
 class Tuned(BlankPlugin):
@@ -117,7 +122,7 @@ def test_attribute_and_store_are_one() -> None:
 
 
 def test_a_parameter_never_set_reads_as_none_and_is_absent() -> None:
-    plugin = Tuned("p")
+    plugin: Any = Tuned("p")
     assert plugin.names is None
     assert not plugin.has_parameter("names")
 
@@ -145,7 +150,7 @@ def test_none_is_always_allowed() -> None:
         plugin.set_parameter(name, None)
 
 
-@pytest.mark.parametrize("kind", [None, Optional[str], Union[str, int], List[str], str | None, Any, tuple, bytes, object])  # noqa: UP006, UP007, UP045
+@pytest.mark.parametrize("kind", [None, OPTIONAL, UNION, LIST, str | None, Any, tuple, bytes, object])
 def test_other_declared_types_are_type_errors(kind: Any) -> None:
     with pytest.raises(TypeError, match="cannot be declared as"):
         OptionalParameter(kind)
@@ -153,7 +158,9 @@ def test_other_declared_types_are_type_errors(kind: Any) -> None:
         RequiredParameter(kind)
 
 
-@pytest.mark.parametrize("kind", [*allowed_param_types[:-1], bool, list[str], dict[str, list[int]], list[dict[str, Any]]])
+@pytest.mark.parametrize(
+    "kind", [*allowed_param_types[:-1], bool, list[str], dict[str, list[int]], list[dict[str, Any]]]
+)
 def test_plain_types_and_generics_of_them_may_be_declared(kind: Any) -> None:
     assert ExpectedParameter(True, kind).parameter_type == kind
 
@@ -344,7 +351,15 @@ def test_the_replication_factor_cascades_while_replicas_are_added() -> None:
 @given(st.text("#>", max_size=5))
 def test_a_cascade_follows_its_characters_level_by_level(prefix: str) -> None:
     pipeline = Works("p")
-    levels = [[pipeline], [pipeline.o1, pipeline.o2], [pipeline.o1.p1, pipeline.o1.p2, pipeline.o2.p1, pipeline.o2.p2]]
+    levels: list[list[Any]] = [
+        [pipeline],
+        [pipeline.o1, pipeline.o2],
+        [pipeline.o1.p1, pipeline.o1.p2, pipeline.o2.p1, pipeline.o2.p2],
+    ]
+        [pipeline],
+        [pipeline.o1, pipeline.o2],
+        [pipeline.o1.p1, pipeline.o1.p2, pipeline.o2.p1, pipeline.o2.p2],
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PypzWarning)
         pipeline.set_parameter(f"{prefix}x", 1)

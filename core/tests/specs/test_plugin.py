@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from pypz.core.commons.errors import PypzWarning
 from pypz.core.commons.loggers import DefaultContextLogger
 from pypz.core.specs.misc import BlankInputPortPlugin, BlankOperator, BlankOutputPortPlugin, BlankPlugin
@@ -73,7 +74,7 @@ def test_ports_of_the_same_class_are_a_type_error() -> None:
     with pytest.raises(TypeError, match="are both BlankInputPortPlugin"):
         p.a.input.connect(p.b.input)
     with pytest.raises(TypeError, match="only with a port"):
-        p.a.input.connect(p.b.plugin)
+        p.a.input.connect(p.b.plugin)  # type: ignore[arg-type]
 
 
 def test_the_class_is_looked_at_first() -> None:
@@ -171,7 +172,9 @@ class Recorder(LoggerPlugin):
         if self.calls_back:
             self.get_context().get_logger().info("again")
 
-    def _error(self, event: str | None = None, context_stack: list[str] | None = None, *args: Any, **kwargs: Any) -> Any:
+    def _error(
+        self, event: str | None = None, context_stack: list[str] | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
         self.note("error", event, context_stack)
 
     def _warning(
@@ -182,7 +185,9 @@ class Recorder(LoggerPlugin):
     def _info(self, event: str | None = None, context_stack: list[str] | None = None, *args: Any, **kwargs: Any) -> Any:
         self.note("info", event, context_stack)
 
-    def _debug(self, event: str | None = None, context_stack: list[str] | None = None, *args: Any, **kwargs: Any) -> Any:
+    def _debug(
+        self, event: str | None = None, context_stack: list[str] | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
         self.note("debug", event, context_stack)
 
     def speak(self) -> None:

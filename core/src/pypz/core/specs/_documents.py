@@ -61,4 +61,17 @@ def _dumper() -> type[yaml.SafeDumper]:
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
+        def represent_ordered_dict(self, data: dict[Any, Any]) -> Any:
+            return self.represent_mapping("tag:yaml.org,2002:map", sorted(data.items(), key=_order))
+
+        def represent_ordered_set(self, data: set[Any]) -> Any:
+            return self.represent_mapping("tag:yaml.org,2002:set", sorted(((v, None) for v in data), key=_order))
+
+    Dumper.add_representer(dict, Dumper.represent_ordered_dict)
+    Dumper.add_representer(set, Dumper.represent_ordered_set)
     return cast("type[yaml.SafeDumper]", Dumper)
+
+
+def _order(pair: tuple[Any, Any]) -> tuple[str, str]:
+    """Alphabetical order that also keys of different types have, so that equal descriptions are equal texts."""
+    return type(pair[0]).__name__, str(pair[0])
