@@ -173,6 +173,20 @@ def test_an_interrupt_while_entering_the_run_calls_nothing(executor: OperatorExe
     assert notes.calls == []
 
 
+def test_a_ctrl_c_that_nobody_handles_goes_through_and_the_channels_are_closed(
+    full: Any, run: Any, host: Any, notes: Any, session: Any, observer: Any
+) -> None:
+    notes.raises("op.run", KeyboardInterrupt())
+    executor = OperatorExecutor(full, False, run=run, host=host)
+    with pytest.raises(KeyboardInterrupt):
+        executor.execute()
+    assert session.outcomes == ["interrupted"]
+    assert session.asked[-1] == "close"
+    assert not executor.is_running()
+    assert host.flush(20)
+    assert observer.ends == {"op": 130}
+
+
 def test_an_error_in_on_interrupt_does_not_keep_the_others_from_being_told(
     executor: OperatorExecutor, full: Any, notes: Any
 ) -> None:

@@ -280,6 +280,19 @@ def test_a_fenced_member_stops_with_its_own_code_and_deletes_nothing(
     assert isinstance(notes.errors[0][2], FencedError)
 
 
+def test_a_member_that_is_fenced_after_its_operation_says_so(
+    execute: Any, full: Any, notes: Any, session: Any, capsys: Any
+) -> None:
+    def close() -> bool:
+        session.fenced = True
+        return True
+
+    notes.does["input.close"] = close
+    assert execute(full) == ExitCodes.Fenced.value
+    assert "resource.delete" not in notes.calls
+    assert "117 (Fenced): a later start of this member exists" in capsys.readouterr().err
+
+
 def test_a_member_that_has_ended_in_this_run_calls_nothing(
     execute: Any, full: Any, notes: Any, session: Any, observer: Any
 ) -> None:

@@ -48,6 +48,7 @@ class Execution:
         mode: Which part of its life; not Skip.
         host: Who is told what happens.
         logger: Where transitions, timings and errors go.
+        masked: Takes secrets out of what is told of errors.
         drain_s: Seconds that it may go on after an interrupt before it is named on stderr, again and again.
         on_failure: Called once, in the thread of the execution, when something has failed first.
 
@@ -66,6 +67,7 @@ class Execution:
         host: PluginHost,
         *,
         logger: ContextLoggerInterface,
+        masked: Masker,
         drain_s: float,
         on_failure: Callable[[Execution], None] | None = None,
     ) -> None:
@@ -87,7 +89,7 @@ class Execution:
         self._is_finished = False
         self._is_abandoned = False
         self._end_reason = "interrupted"
-        self._masked = Masker.of(operator)
+        self._masked = masked
         self._log = StateLog(self.name, logger, self._masked)
 
     # --- the thread of the execution ----------------------------------------------------------------------------------
@@ -130,16 +132,21 @@ class Execution:
                     self._follow(self._visit())
             except FAILURES as error:
                 self.fail(error)
+            except KeyboardInterrupt:  # nobody has taken signals over
+                self._context.set_exit_code(ExitCodes.SigTerm)
+                raise
             finally:
                 self._finish_early()
                 self._post_execution(prepared)
 
     def end(self) -> int:
         """Let go of the session, say on stderr why when it did not end well, and give the exit code."""
+        self.wait_until_told()
         self._has_ended.set()
         session = self._session
         if session is not None and session.fenced:
             self._context.set_exit_code(ExitCodes.Fenced)
+            self._end_reason = "a later start of this member exists, so this one has stopped"
         code = self.exit_code
         if session is not None:
             if not session.already_closed and not self._is_abandoned:
@@ -211,9 +218,9 @@ class Execution:
         ).start()
 
     def wait_until_told(self) -> None:
-        """Wait until `_on_interrupt` of all has returned, but not longer than a drain may take."""
-        if self._stopping.requested:
-            self._has_told.wait(self._drain_s)
+        """Wait until `_on_interrupt` of all has returned, but in all not longer than a drain may take."""
+        if self._stopping.requested and not self._has_told.wait(self._drain_s):
+            self._has_told.set()
 
     def _tell_interrupt(self, signal_number: int | None, run: PipelineRun | None) -> None:
         """In a thread of its own: wake all that waits, tell plugins and operator, watch how long it takes."""

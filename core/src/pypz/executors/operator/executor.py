@@ -18,6 +18,7 @@ from pypz.executors.operator.calls import name_of
 from pypz.executors.operator.execution import Execution
 from pypz.executors.operator.states import Signal, State
 from pypz.executors.preparation import logger_for, prepare
+from pypz.executors.reports import Masker
 from pypz.executors.signals import SignalWatch
 
 RUN_VARIABLE: Final = "PYPZ_RUN"
@@ -59,6 +60,7 @@ class OperatorExecutor:
         self._given_run = run
         self._host = PluginHost.default() if host is None else host
         self._logger = logger_for(self._operator, self._host if want_logs else None)
+        self._masked = Masker.of(self._operator)
         self._drain_s = drain_seconds(self._operator)
         self._lock = threading.Lock()
         self._run: PipelineRun | None = None
@@ -153,7 +155,13 @@ class OperatorExecutor:
     def make_execution(self, mode: ExecutionMode, on_failure: Callable[[Execution], None] | None = None) -> Execution:
         """Make an execution of the operator that has not begun, for whoever carries several out together."""
         return Execution(
-            self._operator, mode, self._host, logger=self._logger, drain_s=self._drain_s, on_failure=on_failure
+            self._operator,
+            mode,
+            self._host,
+            logger=self._logger,
+            masked=self._masked,
+            drain_s=self._drain_s,
+            on_failure=on_failure,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Literal
 
@@ -52,8 +52,11 @@ class Attempt:
         for execution in self._executions:
             execution.interrupt(signal_number)
 
-    def carry_out(self, executions: Sequence[Execution]) -> dict[str, int]:
+    def carry_out(self, make_executions: Callable[[], Sequence[Execution]]) -> dict[str, int]:
         """Carry the members out and wait for all of them.
+
+        Args:
+            make_executions: Makes one execution for each member.
 
         Returns:
             The exit code of each by full name, when none has failed.
@@ -65,7 +68,7 @@ class Attempt:
         """
         outcome: Literal["finished", "failed", "interrupted"] = "failed"
         try:
-            self._executions = executions
+            self._executions = make_executions()
             if self._interrupted_by is not None:
                 self.interrupt(*self._interrupted_by)
             self._begin()
@@ -76,6 +79,9 @@ class Attempt:
             outcome = "interrupted" if ExitCodes.SigTerm.value in self._codes.values() else "finished"
             return self._codes
         finally:
+            if not self._gate.is_set():  # not all threads could be started
+                self._is_called_off = True
+                self._gate.set()
             self._finish(outcome)
 
     # --- the thread that started the pipeline -------------------------------------------------------------------------

@@ -129,7 +129,9 @@ class PipelineExecutor:
                 return dict.fromkeys(names, ExitCodes.SigTerm.value)
             attempt = self._attempt = Attempt(self._pipeline.get_full_name(), run, self._stops_on_failure)
             watch.deliver_to(self.interrupt)
-            return attempt.carry_out([executor.make_execution(mode, attempt.has_failed) for executor in executors])
+            return attempt.carry_out(
+                lambda: [executor.make_execution(mode, attempt.has_failed) for executor in executors]
+            )
 
 
 def _check_choice(pipeline: Pipeline, name: str, given: object, accepted: tuple[str, ...]) -> None:
