@@ -356,10 +356,6 @@ def test_a_cascade_follows_its_characters_level_by_level(prefix: str) -> None:
         [pipeline.o1, pipeline.o2],
         [pipeline.o1.p1, pipeline.o1.p2, pipeline.o2.p1, pipeline.o2.p2],
     ]
-        [pipeline],
-        [pipeline.o1, pipeline.o2],
-        [pipeline.o1.p1, pipeline.o1.p2, pipeline.o2.p1, pipeline.o2.p2],
-    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PypzWarning)
         pipeline.set_parameter(f"{prefix}x", 1)
