@@ -329,6 +329,7 @@ def _port_views(planned: PlannedOperator, start: Start, now: float) -> Iterable[
 def _port_view(member: str, name: str, port: Port, channel: str, peers: tuple[str, ...], now: float) -> PortView:
     figures = port.channels.get(channel, Figures())
     told = figures.latest
+    state = further(PORT_ORDER, port.state, figures.state)
     if len(port.channels) > 1:
         peers = tuple(peer for peer in peers if plain_name(channel).endswith(f".{peer}")) or peers
     return PortView(
@@ -337,11 +338,11 @@ def _port_view(member: str, name: str, port: Port, channel: str, peers: tuple[st
         direction=port.direction,
         channel=plain_name(channel),
         peers=peers,
-        state=further(PORT_ORDER, port.state, figures.state),
+        state=state,
         records=figures.records,
         blocks=0 if told is None else told.blocks,
         size_bytes=0 if told is None else told.size_bytes,
-        rate=figures.rate(now),
+        rate=None if state in ("closed", "failed") else figures.rate(now),
         lag=LagView() if told is None else LagView(told.lag_records, told.lag_entries),
         waits_for="" if told is None else told.waits_for,
     )

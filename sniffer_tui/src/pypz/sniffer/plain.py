@@ -9,7 +9,7 @@ from typing import Final
 
 from pypz.sniffer.frames import Frame, MemberView, Mood, PortView
 from pypz.sniffer.model import PipelineModel
-from pypz.sniffer.table import count_words, elapsed_words, member_words, rate_words, short_name
+from pypz.sniffer.table import count_words, elapsed_words, member_words, rate_words, short_name, waits_words
 
 LOOK_INTERVAL_S: Final = 0.2
 """As often as the screen is drawn."""
@@ -97,7 +97,7 @@ class PlainViewer:
                 if self._told.get(f"{key} counts") != counts:
                     self._told[f"{key} counts"] = counts
                     self._figures_at[key] = now
-                    self._write(f"{name}.{port.name}: {', '.join(_figures(port))}")
+                    self._write(f"{name}.{port.name}: {', '.join(_figures(port, pipeline))}")
 
     def _line(self, key: str, text: str) -> None:
         if text and self._told.get(key) != text:
@@ -105,11 +105,11 @@ class PlainViewer:
         self._told[key] = text
 
 
-def _figures(port: PortView) -> Iterator[str]:
+def _figures(port: PortView, pipeline: str) -> Iterator[str]:
     yield f"{port.state or '-'} {count_words(port.records or 0)} records"
     if port.rate is not None:
         yield f"{rate_words(port.rate)}/s"
     if port.lag.words:
         yield f"lag {port.lag.words}"
     if port.waits_for:
-        yield f"waits for {port.waits_for}"
+        yield f"waits for {waits_words(port.waits_for, pipeline)}"

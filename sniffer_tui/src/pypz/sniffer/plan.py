@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from pypz.core.channels.port import ChannelPort
+from pypz.core.channels.run import locations_of
 from pypz.core.specs.instance import Internals
 from pypz.core.specs.plugin import InputPortPlugin, OutputPortPlugin, PortPlugin
 from pypz.sniffer.frames import PlannedOperator, PlannedPort
@@ -33,6 +35,29 @@ def plan_of(pipeline: Pipeline) -> list[PlannedOperator]:
         for name, principal in principals.items()
         for index, member in enumerate([name, *(replica.get_full_name() for replica in principal.get_replicas())])
     ]
+
+
+def reachable_locations(pipeline: Pipeline) -> list[tuple[str, dict[str, str]]]:
+    """Give location and options of each transport that the ports use, also of ports whose class is not installed here.
+
+    A mock does not know which scheme its class adds to a bare ``host:port``; only Kafka's classes add one.
+    """
+    found = locations_of(pipeline)
+    for operator in Internals(pipeline).nested_instances.values():
+        for port in Internals(operator).nested_instances.values():
+            if isinstance(port, PortPlugin) and not isinstance(port, ChannelPort) and port.has_parameter(LOCATION):
+                given = str(port.get_parameter(LOCATION) or "")
+                has_scheme = "://" in given or given.startswith(("memory:", "local:"))
+                config = port.get_parameter(CONFIG) if port.has_parameter(CONFIG) else None
+                options = {str(key): str(value) for key, value in (config or {}).items()}
+                one = (given if has_scheme else f"kafka://{given}", options)
+                if given and one not in found:
+                    found.append(one)
+    return found
+
+
+LOCATION: Final = "channelLocation"
+CONFIG: Final = "channelConfig"
 
 
 def levels(feeds: Mapping[str, Iterable[str]]) -> dict[str, int]:

@@ -5,6 +5,7 @@ Every state is told by a word and a symbol; tones only repeat it for those who s
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from functools import reduce
 from typing import Final, Literal
 
 from pypz.sniffer.frames import Frame, LagView, MemberView, Mood, PortView
+from pypz.sniffer.model import plain_name
 
 Tone = Literal["", "good", "warn", "bad", "dim"]
 
@@ -137,6 +139,25 @@ def short_name(name: str, pipeline: str) -> str:
     return name.removeprefix(f"{pipeline}.")
 
 
+def waits_words(waits_for: str, pipeline: str) -> str:
+    """Give for whom a port waits in the names that the table shows.
+
+    >>> waits_words("demo.writer/0/out, ns..demo.writer/2/out", "demo")
+    'writer.out, writer_1.out'
+    """
+
+    def plain(found: re.Match[str]) -> str:
+        index = int(found["index"])
+        operator = short_name(plain_name(found["operator"]), pipeline)
+        return f"{operator}{f'_{index - 1}' if index else ''}.{found['port']}"
+
+    return _END.sub(plain, waits_for)
+
+
+_END: Final = re.compile(r"(?P<operator>[\w.-]+)/(?P<index>\d+)/(?P<port>[\w-]+)")
+"""How the core names a writing end: full name of the principal, group index, port."""
+
+
 def elapsed_words(seconds: float) -> str:
     """Give a time as a clock shows it.
 
@@ -204,7 +225,7 @@ def _member_rows(pipeline: str, member: MemberView) -> Iterator[Row]:
         detail=tuple(_member_detail(member)),
     )
     for port in member.ports:
-        yield _port_row(f"{member.name} {port.name} {port.channel}", member.group, [port])
+        yield _port_row(f"{member.name} {port.name} {port.channel}", member.group, [port], pipeline)
 
 
 def _member_detail(member: MemberView) -> Iterator[str]:
@@ -240,10 +261,10 @@ def _folded_rows(pipeline: str, group: str, members: list[MemberView]) -> Iterat
             channel = port.channel or next((c for name, c in sorted(told) if name == port.name), "")
             ports.setdefault((port.name, channel), []).append(port)
     for (name, channel), same in ports.items():
-        yield _port_row(f"{group} * {name} {channel}", group, same)
+        yield _port_row(f"{group} * {name} {channel}", group, same, pipeline)
 
 
-def _port_row(key: str, group: str, ports: list[PortView]) -> Row:
+def _port_row(key: str, group: str, ports: list[PortView], pipeline: str) -> Row:
     """The line of a port, or of the same port of several members together."""
     first = max(ports, key=lambda port: bool(port.channel))
     arrow = "→" if first.direction == "out" else "←"
@@ -252,7 +273,7 @@ def _port_row(key: str, group: str, ports: list[PortView]) -> Row:
     told = [port for port in ports if port.records is not None]
     lag = reduce(LagView.__add__, (port.lag for port in ports), LagView())
     rates = [port.rate for port in ports if port.rate is not None]
-    waits = ", ".join(dict.fromkeys(port.waits_for for port in ports if port.waits_for))
+    waits = waits_words(", ".join(dict.fromkeys(port.waits_for for port in ports if port.waits_for)), pipeline)
     return Row(
         key=key,
         group=group,
@@ -261,7 +282,7 @@ def _port_row(key: str, group: str, ports: list[PortView]) -> Row:
         records=Cell(count_words(sum(p.records or 0 for p in told)) if told else "", is_number=True),
         rate=Cell(rate_words(sum(rates)) if rates else "", is_number=True),
         lag=Cell(lag.words, "warn" if lag.words not in ("", "0") else "", is_number=True),
-        waits_for=Cell(waits, "warn" if waits else ""),
+        waits_for=Cell(waits, "dim"),
         detail=tuple(_port_detail(first, ports, lag, waits)),
     )
 

@@ -9,12 +9,12 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from pypz.core.channels.run import locations_of, status_name
+from pypz.core.channels.run import status_name
 from pypz.core.specs.pipeline import Pipeline
 from pypz.sniffer.feed import Feed, check_reach, has_other_threads
 from pypz.sniffer.model import PipelineModel
 from pypz.sniffer.plain import PlainViewer
-from pypz.sniffer.plan import plan_of
+from pypz.sniffer.plan import plan_of, reachable_locations
 
 if TYPE_CHECKING:
     from pypz.core.specs.dtos import PipelineInstanceDTO
@@ -25,6 +25,9 @@ PLAIN_VARIABLE: Final = "PYPZ_SNIFFER_PLAIN"
 
 class PipelineSnifferViewer:
     """Watches the newest run of a pipeline, whether it is started before or after the viewer.
+
+    While a screen is drawn, what other threads of this process print is not shown; log to a file, or let the pipeline run
+    in a process of its own.
 
     Args:
         pipeline: What to watch, with the parameters it runs with (above all ``channelLocation``). It is only read.
@@ -50,7 +53,7 @@ class PipelineSnifferViewer:
             ConfigurationError: The pipeline cannot be watched from here: no channel has a location, a scheme that nobody
                 knows, ``memory:`` of another process.
         """
-        name, locations = status_name(self._pipeline), locations_of(self._pipeline)
+        name, locations = status_name(self._pipeline), reachable_locations(self._pipeline)
         check_reach(name, locations, can_run_here=has_other_threads())
         model = PipelineModel(self._pipeline.get_full_name(), plan_of(self._pipeline))
         feed = Feed(model, name, locations)

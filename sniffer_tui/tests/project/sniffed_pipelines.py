@@ -1,0 +1,63 @@
+"""Pipelines for the tests: a writer whose end the test decides, and readers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any, ClassVar
+
+from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
+from pypz.core.specs.operator import Operator
+from pypz.core.specs.pipeline import Pipeline
+
+NUMBER = json.dumps({"type": "record", "name": "Number", "fields": [{"name": "value", "type": "long"}]})
+
+
+class Quiet(Operator):
+    def _on_init(self) -> bool:
+        return True
+
+    def _on_shutdown(self) -> bool:
+        return True
+
+    def _on_interrupt(self, system_signal: int | None = None) -> None:
+        pass
+
+    def _on_error(self, source: Any, exception: Exception) -> None:
+        pass
+
+
+class Writer(Quiet):
+    """Sends ten records, waits until it may go on, sends twenty more."""
+
+    may_end: ClassVar[threading.Event] = threading.Event()
+
+    def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.out = ChannelOutputPort(schema=NUMBER)
+        self.sent = 0
+
+    def _on_running(self) -> bool:
+        if self.sent == 10 and not self.may_end.wait(0.05):
+            return False
+        self.out.send([{"value": self.sent}])
+        self.sent += 1
+        return self.sent == 30
+
+
+class Reader(Quiet):
+    def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.inp = ChannelInputPort(schema=NUMBER)
+
+    def _on_running(self) -> bool | None:
+        self.inp.retrieve()
+        return None
+
+
+class TwoSteps(Pipeline):
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.reader = Reader()
+        self.writer = Writer()
+        self.reader.inp.connect(self.writer.out)

@@ -1,0 +1,116 @@
+"""Where the news come from: streams that open late, fail, and come back."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from pypz.core.channels.memory import MemoryTransport
+from pypz.core.channels.spi import StatusStream, Transport
+from pypz.core.channels.status import pack
+from pypz.core.commons.errors import ConfigurationError, TransportError
+from pypz.core.hooks.events import OperatorRef
+from pypz.core.hooks.host import PluginHost
+from pypz.core.hooks.relay import Relay
+from pypz.core.hooks.spec import hookimpl
+from pypz.sniffer.feed import Feed
+from pypz.sniffer.frames import Frame, Mood
+from pypz.sniffer.model import PipelineModel
+
+
+class Broken:
+    """A plugin whose transport cannot open status streams until it is mended."""
+
+    def __init__(self) -> None:
+        self.is_mended = threading.Event()
+
+    @hookimpl
+    def pypz_make_transport(self, location: str, options: Mapping[str, str]) -> Transport | None:
+        transport: Any = MemoryTransport(location.removeprefix("broken:"), {})
+        opened = transport.open_status
+
+        def open_status(pipeline: str, create: bool) -> StatusStream:
+            if not self.is_mended.is_set():
+                raise TransportError("connection refused")
+            stream: StatusStream = opened(pipeline, create)
+            return stream
+
+        transport.open_status = open_status
+        return transport  # type: ignore[no-any-return]
+
+
+def wait_for(model: PipelineModel, look: Callable[[Frame], bool]) -> Frame:
+    deadline = time.monotonic() + 10
+    pause = threading.Event()
+    while not look(model.frame()):
+        assert time.monotonic() < deadline, model.frame()
+        pause.wait(0.02)
+    return model.frame()
+
+
+@pytest.fixture
+def broken() -> Broken:
+    return Broken()
+
+
+@pytest.fixture
+def host(broken: Broken) -> PluginHost:
+    made = PluginHost(load=False)
+    made.register(broken, "broken")
+    return made
+
+
+def test_a_location_that_is_away_is_named_and_tried_again(host: PluginHost, broken: Broken) -> None:
+    name = str(uuid.uuid4())
+    model = PipelineModel("p")
+    feed = Feed(model, "p", [(f"broken:{name}", {})], host)
+    feed.start()
+    try:
+        frame = wait_for(model, lambda frame: bool(frame.notice))
+        assert frame.notice == f"broken:{name}: no news from there, trying again: connection refused"
+        broken.is_mended.set()
+        wait_for(model, lambda frame: not frame.notice)
+        tell_of_a_run(name)
+        frame = wait_for(model, lambda frame: bool(frame.members) and frame.members[0].mood is Mood.RUNNING)
+        assert (frame.run, [m.name for m in frame.members]) == ("r1", ["p.writer", "p.writer_0"])
+    finally:
+        feed.close()
+
+
+def tell_of_a_run(name: str) -> None:
+    stream = MemoryTransport(name, {}).open_status("p", create=True)
+    stream.put("run/r1", pack(run="r1", pipeline="p", groups={"p.writer": 2}, started_utc=time.time()))
+    relay = Relay("p", "r1", [stream])
+    relay.pypz_operator_state_changed(OperatorRef("p", "r1", "p.writer", 0, "s1"), "", "StateOperationRunning")
+    assert relay.close(5)
+
+
+def test_news_of_this_process_need_no_location(host: PluginHost) -> None:
+    model = PipelineModel("p")
+    feed = Feed(model, "p", [], host)
+    feed.start()
+    host.operator_state_changed(OperatorRef("p", "r1", "p.writer", 0, "s1"), "", "StateOperationRunning")
+    wait_for(model, lambda frame: frame.run == "r1")
+    feed.close()
+    host.operator_state_changed(OperatorRef("p", "r1", "p.writer", 0, "s1"), "", "StateOperationShutdown")
+    assert host.flush(5)
+    assert model.frame().members[0].mood is Mood.RUNNING
+
+
+def test_a_location_of_nobodys_scheme_is_refused_at_start() -> None:
+    feed = Feed(PipelineModel("p"), "p", [("nothing://x", {})], PluginHost(load=False))
+    with pytest.raises(ConfigurationError, match="nothing"):
+        feed.start()
+    feed.close()
+
+
+def test_closing_twice_and_before_anything_opened_is_harmless(host: PluginHost) -> None:
+    feed = Feed(PipelineModel("p"), "p", [("broken:x", {})], host)
+    feed.start()
+    feed.close()
+    feed.close()

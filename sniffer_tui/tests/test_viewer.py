@@ -1,0 +1,196 @@
+"""The viewer as users meet it: real pipelines in this process, documents, the command line."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sniffed_pipelines import TwoSteps, Writer
+
+from pypz.core.commons.errors import ConfigurationError
+from pypz.core.hooks.host import PluginHost
+from pypz.core.hooks.spec import hookimpl
+from pypz.executors.pipeline.executor import PipelineExecutor
+from pypz.sniffer.__main__ import document_of
+from pypz.sniffer.feed import check_reach
+from pypz.sniffer.plan import levels, plan_of, reachable_locations
+from pypz.sniffer.viewer import PipelineSnifferViewer
+
+PROJECT = Path(__file__).parent / "project"
+
+
+class Told(io.StringIO):
+    """Stands in for standard output: calls back at each line."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__()
+        self._part = part
+        self.has_come = threading.Event()
+
+    def write(self, text: str) -> int:
+        if self._part in text:
+            self.has_come.set()
+            Writer.may_end.set()
+        return super().write(text)
+
+
+@pytest.fixture
+def pipeline() -> Iterator[TwoSteps]:
+    made = TwoSteps("demo")
+    made.set_parameter(">>channelLocation", f"memory:{uuid.uuid4()}")
+    Writer.may_end.clear()
+    yield made
+    Writer.may_end.set()
+
+
+def executing(pipeline: TwoSteps) -> threading.Thread:
+    thread = threading.Thread(target=PipelineExecutor(pipeline).start, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_run_in_this_process_is_watched_from_its_start_to_its_final_counts(
+    pipeline: TwoSteps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.reader.set_parameter("replicationFactor", 1)
+    stdout = Told("writer.out: open 10 records")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    executor = executing(pipeline)
+    PipelineSnifferViewer(pipeline).mainloop()
+    executor.join(10)
+    told = stdout.getvalue().splitlines()
+    assert any("writer.out: closed 30 records" in line for line in told), told
+    counts = [int(line.split("closed ")[1].split()[0]) for line in told if "reader" in line and "closed" in line]
+    assert (len(counts), sum(counts)) == (2, 30)
+    assert [line for line in told if "finished" in line][-1].startswith("demo: finished after 0:0")
+    assert not [name for name in threading.enumerate() if name.name.startswith("pypz-sniffer")]
+    assert not [report for report in PluginHost.default().reports if report.name.startswith("sniffer-")]
+
+
+def test_a_run_that_began_before_the_viewer_is_seen_with_all_its_counts(
+    pipeline: TwoSteps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = executing(pipeline)
+    seen = threading.Event()
+
+    class Counts:
+        """Knows when the reader has got the ten records, so that the viewer comes after them."""
+
+        @hookimpl
+        def pypz_channel_status(self, status: object) -> None:
+            if getattr(status, "records", 0) == 10:
+                seen.set()
+
+    observer = Counts()
+    PluginHost.default().register(observer, "counts")
+    try:
+        assert seen.wait(10)
+    finally:
+        PluginHost.default().unregister(observer)
+    stdout = Told("10 records")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    PipelineSnifferViewer(pipeline).mainloop()
+    executor.join(10)
+    told = stdout.getvalue()
+    assert "writer.out: closed 30 records" in told
+    assert "reader.inp: closed 30 records" in told
+
+
+def test_memory_of_another_process_is_refused_with_the_way_out(pipeline: TwoSteps) -> None:
+    locations = reachable_locations(pipeline)
+    with pytest.raises(ConfigurationError, match=r"memory: lives in one process.*channelLocation.*kafka://"):
+        check_reach("demo", locations, can_run_here=False)
+    check_reach("demo", locations, can_run_here=True)
+    check_reach("demo", [*locations, ("kafka://b:9092", {})], can_run_here=False)
+
+
+def test_a_pipeline_without_locations_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ConfigurationError, match="none of its channel ports has a channelLocation"):
+        check_reach("demo", reachable_locations(TwoSteps("demo")), can_run_here=False)
+
+
+def test_the_plan_goes_from_left_to_right_with_replicas_beside_their_principal(pipeline: TwoSteps) -> None:
+    pipeline.writer.set_parameter("replicationFactor", 2)
+    assert [(o.name, o.group, o.index, o.level) for o in plan_of(pipeline)] == [
+        ("demo.reader", "demo.reader", 0, 1),
+        ("demo.writer", "demo.writer", 0, 0),
+        ("demo.writer_0", "demo.writer", 1, 0),
+        ("demo.writer_1", "demo.writer", 2, 0),
+    ]
+    assert [(p.name, p.direction, p.peers) for o in plan_of(pipeline)[:2] for p in o.ports] == [
+        ("inp", "in", ("writer.out",)),
+        ("out", "out", ("reader.inp",)),
+    ]
+
+
+def test_cycles_have_a_left_and_a_right_too() -> None:
+    assert levels({"end": [], "b": ["a", "end"], "a": ["b"], "source": ["a"], "alone": ["alone"]}) == {
+        "source": 0,
+        "alone": 0,
+        "a": 1,
+        "b": 2,
+        "end": 3,
+    }
+
+
+def document(pipeline: TwoSteps) -> str:
+    """As from a project that is not installed here."""
+    return str(pipeline).replace("sniffed_pipelines:", "project_elsewhere:")
+
+
+def test_a_document_is_enough_its_classes_need_not_be_installed(pipeline: TwoSteps) -> None:
+    viewer = PipelineSnifferViewer.create_from_string(document(pipeline))
+    assert plan_of(viewer._pipeline) == plan_of(pipeline)
+    assert reachable_locations(viewer._pipeline) == reachable_locations(pipeline)
+    again = PipelineSnifferViewer.create_from_dto(viewer._pipeline.get_dto())
+    assert plan_of(again._pipeline) == plan_of(pipeline)
+
+
+def test_a_port_whose_class_is_not_installed_still_tells_its_location(pipeline: TwoSteps) -> None:
+    pipeline.set_parameter(">>channelLocation", "broker:9092")
+    pipeline.set_parameter(">>channelConfig", {"client.id": "me"})
+    text = document(pipeline).replace("pypz.abstracts.channel_ports:", "ports_elsewhere:")
+    viewer = PipelineSnifferViewer.create_from_string(text)
+    assert reachable_locations(viewer._pipeline) == [("kafka://broker:9092", {"client.id": "me"})]
+
+
+def test_the_document_may_be_given_itself_or_by_its_file(pipeline: TwoSteps, tmp_path: Path) -> None:
+    text = str(pipeline)
+    (tmp_path / "p.yaml").write_text(text)
+    assert document_of(text) == text
+    assert document_of(str(tmp_path / "p.yaml")) == text
+    with pytest.raises(ConfigurationError, match=r"nothing\.yaml: cannot be read: No such file.*YAML"):
+        document_of(str(tmp_path / "nothing.yaml"))
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=PROJECT, timeout=60)
+
+
+def test_the_module_says_how_it_is_called_and_what_is_wrong(pipeline: TwoSteps, tmp_path: Path) -> None:
+    assert run("-m", "pypz.sniffer").returncode == 2
+    assert "DOCUMENT" in run("-m", "pypz.sniffer", "--help").stderr
+    (tmp_path / "p.yaml").write_text(document(pipeline))
+    ended = run("-m", "pypz.sniffer", str(tmp_path / "p.yaml"))
+    assert (ended.returncode, "memory: lives in one process" in ended.stderr) == (1, True)
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_command_names_what_is_wrong_in_one_line() -> None:
+    ended = run("-m", "pypz.cli.main", "sniff", "sniffed_pipelines:TwoSteps", "-p", ">>channelLocation=memory:x")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "memory: lives in one process" in " ".join(ended.stderr.split())
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_command_has_a_help() -> None:
+    ended = run("-m", "pypz.cli.main", "sniff", "--help")
+    assert ended.returncode == 0
+    for word in ("--parameter", "--name", "--plain", "--next"):
+        assert word in ended.stdout
