@@ -76,7 +76,7 @@ class WatchStream:
                     if line:
                         event = json.loads(line)
                         yield event["type"], event["object"]
-        except (HTTPError, OSError) as error:
+        except (HTTPError, OSError, ValueError) as error:
             raise ApiError(f"{self._where}: the watch broke off: {error}") from error
 
     def end(self) -> None:
@@ -84,8 +84,9 @@ class WatchStream:
         connection = getattr(self._response, "connection", None)
         sock = getattr(connection, "sock", None)
         with contextlib.suppress(OSError):
-            if sock is not None:
-                sock.shutdown(socket.SHUT_RDWR)
+            if isinstance(sock, socket.socket):
+                # Not ssl.SSLSocket.shutdown: it drops the TLS layer, and the reader would go on with encrypted bytes.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Let go of the connection; by the thread that iterates."""

@@ -149,6 +149,9 @@ class Attachment:
             self._say(f"{self._pipeline}: ending {names}, with up to {grace_s} s to commit")
 
     def _is_all_over(self, seen: Watcher) -> bool:
+        # A pod has failed a moment before its Job has: the failure is to be told before the end.
+        if not all(is_finished(j) for j in seen.objects["Job"].values()):
+            return False
         if not all(is_over(s) for s in self._found_states(seen).values()):
             return False
         # Watches lag behind; a callback may just have restarted something.

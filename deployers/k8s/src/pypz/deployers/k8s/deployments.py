@@ -124,10 +124,10 @@ class Deployments:
         Raises:
             DeploymentNotFoundException: It is not deployed.
         """
-        config = self.config(pipeline)
-        if config is None:
-            raise self._not_found(pipeline)
         try:
+            config = self.config(pipeline)
+            if config is None:
+                raise self._not_found(pipeline)
             Attachment(self._api, pipeline, groups_of(config), on_change, self._say).stay()
         except KeyboardInterrupt:
             self._say(f"detached from {pipeline}, which goes on; destroy({pipeline!r}) ends and removes it")

@@ -1,0 +1,413 @@
+"""The deployer on a real cluster. The pods run a small stand-in for the operator runner, so that no image is to be built.
+
+`tests/cluster` does the same with real operators.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pypz.abstracts.channel_ports import ChannelOutputPort
+from pypz.core.commons.errors import PypzError
+from pypz.core.specs.misc import BlankOperator
+from pypz.core.specs.operator import Operator
+from pypz.core.specs.pipeline import Pipeline
+from pypz.deployers.base import DeploymentState
+from pypz.deployers.k8s import (
+    DeploymentConflictException,
+    DeploymentException,
+    DeploymentNotFoundException,
+    KubernetesDeployer,
+    KubernetesParameter,
+    deployments,
+)
+from pypz.deployers.k8s.api import ClusterApi, Manifest
+from pypz.deployers.k8s.connection import load_configuration
+from pypz.deployers.k8s.deployments import Deployments
+from pypz.deployers.k8s.planning import plan_of
+from pypz.executors.commons import ExecutionMode
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+IMAGE = "localhost/python:3.11-slim"
+KINDS = ("ConfigMap", "Secret", "Job", "Pod")
+RUNNER = """
+import hashlib, os, signal, sys, time
+
+def end(*_):
+    print("told to end", flush=True)
+    sys.exit(130)
+
+how = os.environ["HOW"]
+signal.signal(signal.SIGTERM, signal.SIG_IGN if how == "stubborn" else end)
+print("arguments", *sys.argv[1:], "run", os.environ["PYPZ_RUN"], "user", os.getuid(), flush=True)
+for name, value in os.environ.items():
+    if name.startswith("PYPZ_SECRET_"):
+        print("secret", name, hashlib.sha256(value.encode()).hexdigest(), flush=True)
+open(os.path.join(os.environ["HOME"], "writable"), "w").close()
+if how == "fail":
+    print("going down", flush=True)
+    sys.exit(115)
+if how != "end" and "Skip" not in sys.argv:
+    time.sleep(600)
+"""
+
+
+def configured(operator: Operator, how: str, **settings: Any) -> None:
+    """Let the pods of an operator run the stand-in."""
+    parameter = KubernetesParameter(
+        env=[{"name": "PYTHONPATH", "value": "/runner"}, {"name": "HOW", "value": how}],
+        volumes=[
+            {
+                "name": "runner",
+                "configMap": {"name": "runner", "items": [{"key": "code", "path": "pypz/runnables/operator.py"}]},
+            }
+        ],
+        volumeMounts=[{"name": "runner", "mountPath": "/runner"}],
+        **settings,
+    )
+    operator.set_parameter("kubernetes", parameter.__dict__)
+    operator.set_parameter("operatorImageName", IMAGE)
+
+
+class Two(Pipeline):
+    """Two operators that have nothing to do with each other."""
+
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.reader = BlankOperator()
+        self.writer = BlankOperator()
+
+
+class Sender(BlankOperator):
+    """An operator with a port whose configuration holds a secret."""
+
+    def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.port = ChannelOutputPort()
+
+
+class Sending(Pipeline):
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.sender = Sender()
+        self.other = BlankOperator()
+
+
+@pytest.fixture
+def api(kubeconfig: str, namespace: str) -> ClusterApi:
+    """The namespace, with the stand-in for the runner in it."""
+    return prepared(kubeconfig, namespace)
+
+
+def prepared(kubeconfig: str, namespace: str) -> ClusterApi:
+    made = ClusterApi(load_configuration(None, kubeconfig, True), namespace)
+    made.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "runner"}, "data": {"code": RUNNER}})
+    return made
+
+
+@pytest.fixture
+def deployer(api: ClusterApi) -> Iterator[KubernetesDeployer]:
+    """A deployer whose pipelines are gone, force used, when the test ends."""
+    made = KubernetesDeployer(namespace=api.namespace)
+    yield made
+    for name in made.retrieve_pipeline_deployments():
+        made.destroy(name, force=True, wait=False)
+
+
+def objects_of(api: ClusterApi) -> set[tuple[str, str]]:
+    return {(kind, o["metadata"]["name"]) for kind in KINDS for o in api.list(kind).items}
+
+
+def two(reader: str, writer: str, replicas: int = 0, name: str = "pipe") -> Two:
+    pipeline = Two(name)
+    configured(pipeline.reader, reader)
+    configured(pipeline.writer, writer)
+    pipeline.reader.set_parameter("replicationFactor", replicas)
+    return pipeline
+
+
+def test_a_pipeline_is_deployed_attached_to_and_destroyed_without_a_trace(
+    api: ClusterApi, deployer: KubernetesDeployer
+) -> None:
+    before = objects_of(api)
+    pipeline = two("end", "end", replicas=2)
+    assert not deployer.is_deployed("pipe")
+
+    deployer.deploy(pipeline)
+
+    assert deployer.is_deployed("pipe")
+    assert deployer.retrieve_pipeline_deployments() == {"pipe"}
+    assert len(api.list("Pod").items) == 4
+    assert Counter(kind for kind, _ in objects_of(api) - before) == {"ConfigMap": 2, "Job": 2, "Pod": 4}
+    with pytest.raises(DeploymentConflictException, match="pipe is deployed already in namespace"):
+        deployer.deploy(pipeline)
+
+    told: list[tuple[str, DeploymentState]] = []
+    deployer.attach("pipe", lambda operator, state: told.append((operator.get_full_name(), state)))
+
+    members = {"pipe.reader", "pipe.reader_0", "pipe.reader_1", "pipe.writer"}
+    assert {name for name, _ in told} == members
+    for name in members:
+        states = [state for told_name, state in told if told_name == name]
+        assert states[-1] is DeploymentState.Completed
+        assert len(states) == len(set(states))
+    assert deployer.retrieve_pipeline_state("pipe") == dict.fromkeys(members, DeploymentState.Completed)
+    assert deployer.retrieve_operator_state("pipe.reader_1") is DeploymentState.Completed
+    assert deployer.is_all_operator_in_state("pipe", DeploymentState.Completed)
+
+    logs = {name: deployer.retrieve_operator_logs(name) or "" for name in members}
+    assert "arguments /operator/config/config.yaml reader Standard --index 0 " in logs["pipe.reader"]
+    assert "arguments /operator/config/config.yaml reader Standard --index 2 " in logs["pipe.reader_1"]
+    assert "user 10001" in logs["pipe.writer"]
+    assert len({log.partition(" run ")[2] for log in logs.values()}) == 1
+    assert deployer.retrieve_operator_logs("pipe.writer", tail_lines=0) == ""
+
+    deployer.destroy("pipe")
+
+    assert objects_of(api) == before
+    assert not deployer.is_deployed("pipe")
+    assert deployer.retrieve_pipeline_state("pipe") == {}
+    assert deployer.retrieve_operator_state("pipe.reader") is DeploymentState.NotExisting
+
+
+def test_a_pipeline_that_is_not_deployed_is_told_with_those_that_are(deployer: KubernetesDeployer) -> None:
+    deployer.deploy(two("wait", "wait"), wait=False)
+    words = "other is not deployed in namespace .*; deployed there: pipe"
+    with pytest.raises(DeploymentNotFoundException, match=words) as caught:
+        deployer.destroy("other")
+    assert isinstance(caught.value, PypzError)
+    with pytest.raises(DeploymentNotFoundException, match=words):
+        deployer.attach("other")
+    with pytest.raises(
+        DeploymentNotFoundException, match="pipe has no operator 'pipe.x'; it has: pipe.reader, pipe.writer"
+    ):
+        deployer.restart_operator("pipe.x")
+    assert deployer.retrieve_deployed_pipeline("other") is None
+
+
+def test_pods_pass_the_restricted_profile(
+    kubeconfig: str, restricted_namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = prepared(kubeconfig, restricted_namespace)
+    deployer = KubernetesDeployer(namespace=restricted_namespace)
+    pipeline = two("end", "end")
+    deployer.deploy(pipeline)
+    deployer.attach("pipe")
+    assert deployer.is_all_operator_in_state("pipe", DeploymentState.Completed)
+    deployer.destroy("pipe")
+
+    before = objects_of(api)
+    monkeypatch.setattr(deployments, "PODS_WITHIN_S", 3.0)
+    configured(pipeline.reader, "end", containerSecurityContext={"privileged": True})
+    words = 'Job pipe-reader has not made all its pods within 3 s; last seen: .*violates PodSecurity "restricted'
+    with pytest.raises(DeploymentException, match=words):
+        deployer.deploy(pipeline)
+    assert objects_of(api) == before
+
+
+def test_an_operator_that_fails_for_good_ends_the_others_and_is_told(
+    api: ClusterApi, deployer: KubernetesDeployer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    deployer.deploy(two("wait", "fail", replicas=1))
+    deployer.attach("pipe")
+
+    told = capfd.readouterr().err
+    assert "pipe has failed: pipe.writer, pod pipe-writer-0-" in told
+    assert "exit code 115 (StateOperationError); its last lines:" in told
+    assert "    going down" in told
+    assert "pipe: ending pipe.reader, with up to 25 s to commit" in told
+    assert deployer.is_all_operator_in_state("pipe", DeploymentState.Failed)
+    left = [p["metadata"] for p in api.list("Pod").items if "deletionTimestamp" not in p["metadata"]]
+    assert [metadata["labels"]["pypz.io/instance-name"] for metadata in left] == ["writer"]
+
+    deployer.attach("pipe")  # once more, after the end
+    assert "pipe has failed: pipe.writer" in capfd.readouterr().err
+
+
+def test_a_pipeline_goes_on_when_the_callback_restarts_what_failed(
+    api: ClusterApi, deployer: KubernetesDeployer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pipeline = two("end", "fail")
+    deployer.deploy(pipeline)
+    restarts: list[str] = []
+
+    def on_change(operator: Operator, state: DeploymentState) -> None:
+        if state is DeploymentState.Failed:
+            restarts.append(operator.get_full_name())
+            if len(restarts) == 1:
+                deployer.restart_operator(operator.get_full_name())
+
+    deployer.attach("pipe", on_change)
+
+    assert restarts == ["pipe.writer", "pipe.writer"]
+    assert capfd.readouterr().err.count("has failed") == 1
+    assert deployer.retrieve_operator_state("pipe.reader") is DeploymentState.Completed
+
+
+def test_an_image_that_does_not_exist_is_told_while_its_pod_waits(api: ClusterApi) -> None:
+    told: queue.Queue[str] = queue.Queue()
+    deployed = Deployments(api, told.put)
+    pipeline = two("end", "end")
+    pipeline.writer.set_parameter("operatorImageName", "localhost/no-such-image:1")
+    deployed.create(plan_of(pipeline, ExecutionMode.Standard, ()), wait=True)
+    attached = threading.Thread(target=deployed.attach, args=("pipe", None))
+    attached.start()
+    try:
+        assert "pipe.writer waits: pod pipe-writer-0-" in (first := told.get(timeout=60))
+        assert "localhost/no-such-image:1" in first
+        assert "ImagePull" in first
+    finally:
+        deployed.destroy("pipe", force=True, wait=True)
+        attached.join(60)
+    assert not attached.is_alive()
+    assert "pipe was destroyed meanwhile" in [told.get(timeout=1) for _ in range(told.qsize())]
+
+
+def test_operators_that_are_ignored_are_deployed_in_mode_skip(deployer: KubernetesDeployer) -> None:
+    pipeline = two("wait", "end")
+    deployer.deploy(pipeline, ignore_operators=[pipeline.reader])
+    deployer.attach("pipe")
+    assert " reader Skip --index 0 " in (deployer.retrieve_operator_logs("pipe.reader") or "")
+    assert " writer Standard --index 0 " in (deployer.retrieve_operator_logs("pipe.writer") or "")
+
+
+def test_secret_values_reach_their_operator_and_no_manifest(api: ClusterApi, deployer: KubernetesDeployer) -> None:
+    secret = "open sesame"
+    pipeline = Sending("pipe")
+    configured(pipeline.sender, "end")
+    configured(pipeline.other, "end")
+    pipeline.sender.port.set_parameter("channelLocation", "kafka://nowhere:1")
+    pipeline.sender.port.set_parameter("channelConfig", {"sasl.password": secret})
+    deployer.deploy(pipeline)
+    deployer.attach("pipe")
+
+    manifests = json.dumps([o for kind in ("ConfigMap", "Job", "Pod", "Event") for o in api.list(kind).items])
+    assert secret not in manifests
+    (kept,) = api.list("Secret").items
+    assert list(kept["data"].values()) == [base64.b64encode(secret.encode()).decode()]
+    assert "secret PYPZ_SECRET_PIPE_SENDER_PORT_CHANNELCONFIG_SASL_PASSWORD " in (
+        deployer.retrieve_operator_logs("pipe.sender") or ""
+    )
+    assert "secret" not in (deployer.retrieve_operator_logs("pipe.other") or "")
+
+    found = deployer.retrieve_deployed_pipeline("pipe")
+    assert isinstance(found, Sending)
+    assert "$(env:PYPZ_SECRET_" in found.sender.port.get_parameter("channelConfig")["sasl.password"]
+    deployer.destroy("pipe")
+    assert not api.list("Secret").items
+
+
+def test_a_deployed_pipeline_is_rebuilt_with_its_replicas(deployer: KubernetesDeployer) -> None:
+    pipeline = two("wait", "wait", replicas=2)
+    deployer.deploy(pipeline, wait=False)
+    found = deployer.retrieve_deployed_pipeline("pipe")
+    assert isinstance(found, Two)
+    assert found == pipeline
+    assert [r.get_full_name() for r in found.reader.get_replicas()] == ["pipe.reader_0", "pipe.reader_1"]
+
+
+def test_a_class_that_is_not_installed_here_is_named_or_stood_in_for(
+    deployer: KubernetesDeployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Two, "__module__", "no_such_project.pipeline")
+    deployer.deploy(two("wait", "wait"), wait=False)
+    words = "pipe is deployed, but cannot be rebuilt here: .*no_such_project.*mock_nonexistent_at_retrieval=True"
+    with pytest.raises(DeploymentException, match=words) as caught:
+        deployer.retrieve_deployed_pipeline("pipe")
+    assert isinstance(caught.value, ModuleNotFoundError)
+    stand_in = KubernetesDeployer(namespace=deployer._namespace, mock_nonexistent_at_retrieval=True)
+    found = stand_in.retrieve_deployed_pipeline("pipe")
+    assert found is not None
+    assert found.get_full_name() == "pipe"
+
+
+def test_names_that_differ_in_case_and_dashes_live_side_by_side(deployer: KubernetesDeployer) -> None:
+    names = {"A_b", "a_b", "a-b"}
+    for name in names:
+        deployer.deploy(two("end", "end", name=name), wait=False)
+    assert deployer.retrieve_pipeline_deployments() == names
+    for name in sorted(names):
+        deployer.attach(name)
+        assert deployer.is_all_operator_in_state(name, DeploymentState.Completed)
+
+
+def test_a_deployment_that_meets_a_foreign_object_is_rolled_back(api: ClusterApi, deployer: KubernetesDeployer) -> None:
+    foreign: Manifest = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "pipe-writer"},
+        "spec": {
+            "suspend": True,
+            "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": IMAGE}]}},
+        },
+    }
+    api.create(foreign)
+    before = objects_of(api)
+    with pytest.raises(DeploymentException, match='"pipe-writer" already exists'):
+        deployer.deploy(two("wait", "wait"))
+    assert objects_of(api) == before
+
+
+def test_destroying_by_force_does_not_wait_for_pods_that_will_not_end(
+    api: ClusterApi, deployer: KubernetesDeployer
+) -> None:
+    before = objects_of(api)
+    pipeline = two("stubborn", "stubborn")
+    configured(pipeline.reader, "stubborn", terminationGracePeriodSeconds=3600)
+    deployer.deploy(pipeline)
+    deployer.destroy("pipe", force=True)
+    assert objects_of(api) == before
+
+
+def test_a_pipeline_is_deployed_again_as_soon_as_its_removal_has_ended(deployer: KubernetesDeployer) -> None:
+    deployer.deploy(two("end", "end"))
+    deployer.attach("pipe")
+    deployer.destroy("pipe", wait=False)
+    assert not deployer.is_deployed("pipe")
+    deployer.deploy(two("wait", "wait"))
+    assert deployer.is_deployed("pipe")
+
+
+def test_an_operator_is_removed_alone(api: ClusterApi, deployer: KubernetesDeployer) -> None:
+    deployer.deploy(two("wait", "end"))
+    deployer.destroy_operator("pipe.reader", force=True)
+    assert deployer.retrieve_operator_state("pipe.reader") is DeploymentState.NotExisting
+    assert [j["metadata"]["name"] for j in api.list("Job").items] == ["pipe-writer"]
+    with pytest.raises(
+        DeploymentNotFoundException, match=r"pipe\.reader was destroyed, though its pipeline is deployed"
+    ):
+        deployer.restart_operator("pipe.reader")
+    assert deployer.retrieve_operator_logs("pipe.reader") is None
+
+
+def test_ctrl_c_detaches_without_destroying_and_needs_no_class_of_the_pipeline(
+    api: ClusterApi, deployer: KubernetesDeployer
+) -> None:
+    deployer.deploy(two("wait", "wait"))
+    code = (
+        "from pypz.deployers.k8s import KubernetesDeployer\n"
+        f"deployer = KubernetesDeployer(namespace={api.namespace!r})\n"
+        "deployer.attach('pipe', lambda operator, state: print(type(operator).__module__, flush=True))\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline()  # attached
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert "detached from pipe, which goes on; destroy('pipe') ends and removes it" in errors
+    assert deployer.is_deployed("pipe")
+    assert deployer.is_any_operator_in_state("pipe", DeploymentState.Open, DeploymentState.Running)
