@@ -101,7 +101,7 @@ def table_of(rows: list[Row], title: str) -> Table:
     table.add_column("", overflow="ellipsis", no_wrap=True)
     for row in rows:
         style = "red" if not row.is_well else {"running": "green", "ended": "dim"}.get(row.state, "yellow")
-        rate = f"{row.rate:,.0f}" if row.exit_code is None else ""
+        rate = f"{row.rate:,.0f}" if row.state == "running" else ""
         table.add_row(
             row.name,
             row.state,
