@@ -1,8 +1,10 @@
-"""How long ``import pypz.core`` takes in a fresh interpreter: the median of ten, less the start of Python itself.
+"""How long ``import pypz.core`` takes in a fresh interpreter, and what else users import.
 
-    .venv/bin/python benchmarks/import_time.py [MODULE]
+The median of ten, without the start of Python itself.
 
-Ends with 1 when the median is above the goal.
+    .venv/bin/python benchmarks/import_time.py [MODULE...]
+
+Ends with 1 when a median of the core is above the goal.
 """
 
 from __future__ import annotations
@@ -18,6 +20,18 @@ GOAL_MS = 100.0
 
 ROUNDS = 10
 
+MODULES = (
+    "pypz.core",
+    "pypz.core.specs.pipeline",
+    "pypz.executors.pipeline.executor",
+    "pypz.plugins.kafka_io.ports",
+    "pypz.plugins.loggers.default",
+    "pypz.deployers.k8s",
+    "pypz.sniffer.viewer",
+    "pypz.cli.main",
+)
+"""What users import, measured one by one; the goal is that of the core, its whole model included."""
+
 PROBE = "import sys, time; began = time.perf_counter(); __import__(sys.argv[1]); print(time.perf_counter() - began)"
 
 
@@ -27,16 +41,23 @@ def measure_ms(module: str) -> float:
     return float(printed) * 1000
 
 
-def main() -> int:
-    """Measure, print, compare with the goal."""
-    module = sys.argv[1] if len(sys.argv) > 1 else "pypz.core"
-    print_machine()
+def measure_module(module: str) -> float:
+    """Measure, print and give the median for ``module``."""
     measure_ms(module)  # the first one compiles and fills the file cache
     times = [measure_ms(module) for _ in range(ROUNDS)]
     median = statistics.median(times)
     spread = f"{min(times):.1f} to {max(times):.1f}"
-    print(f"import {module}: median {median:.1f} ms of {ROUNDS} ({spread}), goal {GOAL_MS:.0f} ms")
-    return 0 if median <= GOAL_MS else 1
+    goal = f", goal {GOAL_MS:.0f} ms" if module.startswith("pypz.core") else ""
+    print(f"import {module}: median {median:.1f} ms of {ROUNDS} ({spread}){goal}")
+    return median
+
+
+def main() -> int:
+    """Measure, print, compare those of the core with the goal."""
+    print_machine()
+    medians = {module: measure_module(module) for module in sys.argv[1:] or MODULES}
+    missed = [module for module, median in medians.items() if module.startswith("pypz.core") and median > GOAL_MS]
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":
