@@ -30,7 +30,8 @@ class PipelineExecutor:
     Args:
         pipeline: What to execute.
         isolation: ``thread``: all operators in this process.
-        on_failure: ``stop`` shuts the other operators down when one has failed, ``continue`` lets them go on.
+        on_failure: ``stop`` shuts the other operators down when one has failed. ``continue`` lets them go on; those that
+            read what the failed one wrote then wait for the rest of it until they are interrupted.
         max_restarts: How often an operator that has failed is started again.
         fresh: Delete what earlier runs left in the channels first.
         host: Who is told what happens; None: the plugins installed.
