@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sniffed_pipelines import TwoSteps, Writer
+from sniffer_tui.tests.project.sniffed_pipelines import TwoSteps, Writer
 
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.hooks.host import PluginHost
