@@ -98,7 +98,12 @@ def _words_of(said: str) -> dict[str, str]:
 
 
 def save_files(blocks: list[Block], upto: Block, folder: Path) -> None:
-    """Save what the page calls a file, from its beginning to this block."""
+    """Save what the page calls a file, from its beginning to this block; an example's page has its whole project."""
+    if "examples" in upto.page.parts:
+        for path in upto.page.parent.rglob("*.py"):
+            target = folder / path.relative_to(upto.page.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     for block in blocks:
         if block.page == upto.page and block.line <= upto.line and "file" in block.words:
             target = folder / block.words["file"]
@@ -126,10 +131,11 @@ def environment(folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         "PATH": path,
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": os.pathsep.join([str(folder), str(folder / "src")]),
         "PYTHONWARNINGS": "error",
         "COLUMNS": "120",
         "NO_COLOR": "1",
+        "PYTHONUNBUFFERED": "1",
     }
 
 
@@ -141,9 +147,9 @@ def run_program(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def run_command(command: list[str] | str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command in ``folder``; a text goes through the shell."""
+    """Run a command in ``folder``; a text goes through the shell, with the test's broker in it."""
     return subprocess.run(
-        command,
+        adapted(command) if isinstance(command, str) else command,
         shell=isinstance(command, str),
         cwd=folder,
         env=environment(folder),

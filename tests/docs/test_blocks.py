@@ -79,8 +79,7 @@ def test_a_console_block_shows_what_its_commands_print(block: Block, tmp_path: P
     save_files(BLOCKS[block.page], block, tmp_path)
     for session in f"\n{block.text}".split("\n$ ")[1:]:
         command, _, shown = session.partition("\n")
-        ended = run_command(command, tmp_path)
-        printed = ended.stdout + ended.stderr
+        printed = run_command(f"{{ {command}; }} 2>&1", tmp_path).stdout  # both in one, as on a terminal
         assert is_shown_by(shown, printed), f"{block.place}: `{command}` printed something else:\n{printed}"
 
 

@@ -7,7 +7,6 @@ import re
 from typing import Final
 
 from docs.make_hooks_page import PAGE, make_page
-
 from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.loader import HOOKS
 from tests.docs.pages import ROOT

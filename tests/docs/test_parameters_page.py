@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 from docs.make_parameters_page import PAGE, TABLE, list_described, make_page
-
 from pypz.core.specs.misc import BlankOperator, BlankPlugin
 from pypz.core.specs.pipeline import Pipeline
 from tests.docs.pages import ROOT
