@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
 
@@ -36,6 +36,8 @@ from pypz.core.specs.plugin import (
     PortPlugin,
     ResourceHandlerPlugin,
 )
+
+T = TypeVar("T")
 
 
 class Worker(BlankOperator):
@@ -151,6 +153,21 @@ def test_local_variables_and_elements_of_lists_stay_placeholders() -> None:
     with pytest.raises(AttributeError, match="only a placeholder"):
         pipeline.elements[0].set_parameter("x", 1)
     assert Internals(pipeline).nested_instances == {}
+
+
+def test_generic_operators_are_named_by_attribute_too() -> None:
+    class Typed(BlankOperator, Generic[T]):
+        pass
+
+    class Types(Pipeline):
+        def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+            super().__init__(name, *args, **kwargs)
+            self.a = Typed[int]()
+            self.b = Typed[str]("given")
+
+    pipeline = Types("p")
+    assert [pipeline.a.get_full_name(), pipeline.b.get_full_name()] == ["p.a", "p.given"]
+    assert type(pipeline.a) is Typed
 
 
 def test_a_placeholder_assigned_later_is_built_once() -> None:

@@ -79,7 +79,10 @@ class ExpectedParameter(Generic[ParameterType]):
     def __get__(self, instance: object, owner: type | None = None) -> ParameterType: ...
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else parameters_of(instance).get(self.name)
+        if instance is None:
+            return self
+        store = instance.__dict__.get(STORE)
+        return None if store is None else store.get(self.name)
 
     def __set__(self, instance: Any, value: ParameterType | None) -> None:
         resolved = on_set_templates.resolve(self._checked(instance, value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pypz.core.commons.errors import (
@@ -12,7 +13,7 @@ from pypz.core.commons.errors import (
 )
 from pypz.core.specs import _documents, dtos
 from pypz.core.specs._interception import InstanceInitInterceptor
-from pypz.core.specs.utils import load_class_by_spec_name
+from pypz.core.specs.utils import load_class_by_name, load_class_by_spec_name
 
 _DTO = TypeVar("_DTO", bound=dtos.InstanceDTO)
 
@@ -89,14 +90,18 @@ def _class_of(description: dtos.InstanceDTO, mock_nonexistent: bool) -> Any:
 
 
 def _typed(source: dict[str, Any], default: Any) -> Any:
-    """Find which class of description a document is, by the class it describes or else by its keys."""
+    """Find which class of description a document is, by the class it describes or else by its types."""
     spec = source.get("spec")
     spec = spec if isinstance(spec, dict) else {}
+    types = spec.get("types")
+    found: list[Any] = [_load(load_class_by_spec_name, spec.get("name"))]
+    found += [_load(load_class_by_name, name) for name in (types if isinstance(types, list) else ())]
+    return next((cls._pypz_dto_type for cls in found if hasattr(cls, "_pypz_dto_type")), default)
+
+
+def _load(load: Callable[[str], type], name: Any) -> Any:
+    """Load a class; None for whatever reason it cannot be, `create` tells the reason."""
     try:
-        return load_class_by_spec_name(str(spec.get("name")))._pypz_dto_type  # type: ignore[attr-defined]
+        return load(name) if isinstance(name, str) else None
     except (ModuleNotFoundError, AttributeError, ValueError, TypeError):
-        pass
-    nested_type = str(spec.get("nestedInstanceType"))
-    if "connections" in source or "specs.plugin." in nested_type:
-        return dtos.OperatorInstanceDTO
-    return dtos.PipelineInstanceDTO if "specs.operator." in nested_type else default
+        return None

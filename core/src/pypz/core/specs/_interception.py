@@ -84,6 +84,8 @@ def is_instance(value: object) -> bool:
 
 
 def _is_inside_instance(frame: FrameType | None) -> bool:
-    while frame is not None and frame.f_code.co_name in _COMPREHENSIONS:
+    while frame is not None and (
+        frame.f_code.co_name in _COMPREHENSIONS or frame.f_globals.get("__name__") == "typing"  # Generic[...](...)
+    ):
         frame = frame.f_back
     return frame is not None and is_instance(frame.f_locals.get("self"))

@@ -8,7 +8,7 @@ descriptions and equality, and a replica does not inherit them.
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
@@ -30,6 +30,7 @@ from pypz.core.commons.parameters import (
     store_parameter,
 )
 from pypz.core.specs import _creation, _describe
+from pypz.core.specs._group import InstanceGroup
 from pypz.core.specs._interception import (
     InstanceInitInterceptor,
     InterceptedInstance,
@@ -411,27 +412,3 @@ class Instance(Generic[NestedInstanceType], RegisteredInterface, ABC, metaclass=
 
     def _pypz_secret_names(self) -> set[str]:
         return {name for name, described in self._pypz_described.items() if described.secret}
-
-
-class InstanceGroup(ABC):
-    """What members of a group (an operator and its replicas, or their plugins) know of it."""
-
-    @abstractmethod
-    def get_group_size(self) -> int:
-        """Give the number of members, 1 when not replicated."""
-
-    @abstractmethod
-    def get_group_index(self) -> int:
-        """Give the own index; 0 is the principal."""
-
-    @abstractmethod
-    def get_group_name(self) -> str | None:
-        """Give the full name of the principal; None when not replicated."""
-
-    @abstractmethod
-    def get_group_principal(self) -> Instance[Any] | None:
-        """Give the member of index 0."""
-
-    @abstractmethod
-    def is_principal(self) -> bool:
-        """Tell whether this is the member of index 0."""
