@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pypz.core.commons.errors import PypzError
@@ -257,15 +257,16 @@ settings_of = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(settings_of, st.integers(0, 2), st.integers(0, 2), st.booleans(), st.booleans())
 def test_any_pipeline_survives_the_round_trip(
-    settings: list[Any], first: int, second: int, is_connected: bool, has_extra: bool
+    given_settings: list[Any], first: int, second: int, is_connected: bool, has_extra: bool
 ) -> None:
     pipeline = Works("p")
     if has_extra:
         pipeline.reader.extra = Tuned("extra", context=pipeline.reader)
     places: dict[str, Any] = {"p": pipeline, "o1": pipeline.writer, "o2": pipeline.reader, "q1": pipeline.reader.tuned}
-    for place, name, value, prefix in settings:
+    for place, name, value, prefix in given_settings:
         depth = {"p": 2, "o1": 1, "o2": 1, "q1": 0}[place]
         places[place].set_parameter(prefix[:depth] + name, value)
     pipeline.writer.set_parameter("replicationFactor", first)

@@ -118,6 +118,20 @@ def test_a_mock_has_all_types_and_stubs_of_their_methods() -> None:
     assert type(mock).__qualname__ == "Port"
 
 
+def test_types_that_are_not_installed_either_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    description = Works("p").get_dto()
+    operator = description.spec.nestedInstances[0]
+    operator.spec.name = "pypz_not_here:Own"
+    operator.spec.types = ["<class 'pypz_not_here.OwnOperator'>"]
+    operator.spec.expectedParameters["kind"] = {"type": "<class 'str'>", "required": False}
+    description.spec.name = "pypz_not_here:Pipeline"
+    pipeline = Pipeline.create_from_dto(description, mock_nonexistent=True)
+    assert isinstance(pipeline.writer, Operator)
+    assert pipeline.writer.get_expected_parameters()["kind"]["type"] == "str"
+    assert pipeline.reader.input.get_connected_ports() == {pipeline.writer.output}
+    assert "type <class 'pypz_not_here.OwnOperator'> is not installed here and left out" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "types, error, words",
     [

@@ -6,7 +6,7 @@ import warnings
 from typing import Any, List, Optional, Union  # noqa: UP035
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pypz.core.commons.errors import PypzError, PypzWarning
@@ -348,6 +348,7 @@ def test_the_replication_factor_cascades_while_replicas_are_added() -> None:
     assert list(Internals(pipeline).nested_instances) == ["o1", "o2"]
 
 
+@settings(deadline=None)
 @given(st.text("#>", max_size=5))
 def test_a_cascade_follows_its_characters_level_by_level(prefix: str) -> None:
     pipeline = Works("p")

@@ -37,13 +37,28 @@ def make_class(description: InstanceDTO) -> Any:
 
 
 def _bases(description: InstanceDTO) -> tuple[type, ...]:
-    classes: set[type] = set()
+    classes: set[type] = {_base_of(description)}
     for name in description.spec.types:
-        cls = load_class_by_name(name)
+        try:
+            cls = load_class_by_name(name)
+        except (ModuleNotFoundError, AttributeError):
+            sys.stderr.write(f"WARNING: {description.name}: its type {name} is not installed here and left out\n")
+            continue
         if not isinstance(cls, InstanceInitInterceptor):
             raise InstanceTypeError(f"'{description.name}': type '{name}' of its spec is no class of instances")
         classes.add(cls)
     return tuple(sorted(remove_super_classes(classes), key=lambda cls: (cls.__module__, cls.__qualname__)))
+
+
+def _base_of(description: InstanceDTO) -> type:
+    """Class that all instances with this kind of description have in common."""
+    from pypz.core.specs.instance import Instance
+    from pypz.core.specs.operator import Operator
+    from pypz.core.specs.pipeline import Pipeline
+    from pypz.core.specs.plugin import Plugin
+
+    kinds: tuple[type[Instance[Any]], ...] = (Plugin, Operator, Pipeline)
+    return next((kind for kind in kinds if kind._pypz_dto_type is type(description)), Instance)
 
 
 def _stub(name: str) -> Any:
@@ -69,7 +84,8 @@ def _parameters(description: InstanceDTO, bases: tuple[type, ...]) -> dict[str, 
 def _type_of(text: Any) -> Any:
     """Read back what ``type_text`` writes; None for what it cannot have written."""
     try:
-        return _read_type(ast.parse(str(text), mode="eval").body)
+        plain = str(text).removeprefix("<class '").removesuffix("'>")
+        return _read_type(ast.parse(plain, mode="eval").body)
     except (SyntaxError, KeyError, TypeError):
         return None
 
