@@ -276,6 +276,8 @@ def test_a_later_start_of_a_member_stops_the_earlier_one_without_an_end(
     key = f"joined/{pipeline.source.get_full_name()}/0"
     hub.wait_for(lambda: hub.value(key) or None, what=lambda: "the source", timeout_s=30)
     hub.put(key, pack(run=run.id, start="another"))
+    for _ in range(2):  # the second round trip begins when the listeners of the first have returned
+        run.hub(f"memory:{keeper._store.name}").refresh()
     pipeline.source.gate.set()
     thread.join(30)
     assert codes == [117]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 import uuid
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -13,6 +15,7 @@ from pypz.core.channels.session import MemberSession, own_host
 from pypz.core.channels.spi import Guarantee, Member, Transport
 from pypz.core.channels.status import StatusHub, pack, unpack, with_prefix
 from pypz.core.commons.errors import NotBuiltYetError, PypzError, RunConflictError
+from pypz.core.commons.utils import TemplateResolver
 from pypz.core.hooks.events import OperatorRef, PipelineRef
 from pypz.core.hooks.relay import Relay
 
@@ -27,6 +30,8 @@ ADMIN_TIMEOUT_S: Final = 60.0
 """Seconds to delete one channel of a fresh start (chosen)."""
 RELAY_CLOSE_S: Final = 5.0
 """Seconds that the relay may take for its last facts (chosen)."""
+
+_TEMPLATES: Final = TemplateResolver("$(", ")")
 
 JOINING_MODES: Final = ("Standard", "WithoutResourceDeletion")
 """Modes in which a member joins; in the others it only makes or deletes channels."""
@@ -50,17 +55,23 @@ def whole_of(operator: Operator) -> Pipeline | Operator:
 
 def locations_of(whole: Pipeline | Operator) -> list[tuple[str, dict[str, str]]]:
     """Location and options of each transport that the channel ports use, without repetition."""
-    return [(location, dict(options)) for location, options in _addresses(whole)]
+    found = {address: None for operator in operators_of(whole) for address in _addresses_of(operator)}
+    return [(location, dict(options)) for location, options in found]
 
 
-def _addresses(whole: Pipeline | Operator) -> list[pool.Address]:
+def _addresses_of(operator: Operator) -> list[pool.Address]:
+    """Addresses of an operator's channel ports; those that refer to a variable which is not set here are left out."""
     found: dict[pool.Address, None] = {}
-    for operator in operators_of(whole):
-        for port in channel_ports_of(operator):
-            location = port.transport_location()
-            if location is not None:
-                found[pool.address_of(location, port.transport_options())] = None
+    for port in channel_ports_of(operator):
+        location, options = port.transport_location(), dict(port.transport_options())
+        if location is None or any(name not in os.environ for name in _variables([location, options])):
+            continue
+        found[pool.address_of(_TEMPLATES.resolve(location), _TEMPLATES.resolve(options))] = None
     return list(found)
+
+
+def _variables(value: Any) -> list[str]:
+    return [name.removeprefix("env:") for name in _TEMPLATES.names(value)]
 
 
 def namespace_of(whole: Pipeline | Operator) -> str:
@@ -110,11 +121,12 @@ def _check(whole: Pipeline | Operator) -> None:
 class PipelineRun:
     """One run as seen by this process; shared by the members that run in it."""
 
-    def __init__(self, whole: Pipeline | Operator, host: PluginHost, *, is_lone: bool) -> None:
+    def __init__(self, whole: Pipeline | Operator, host: PluginHost, *, member: Operator | None = None) -> None:
         self.id = uuid.uuid4().hex[:12]
         self.host = host
         self._whole = whole
-        self._is_lone = is_lone
+        self._member = member
+        self._is_lone = member is not None
         self._prefix = namespace_of(whole)
         self._ref = PipelineRef(whole.get_full_name(), self.id)
         self._groups = {self.prefixed(op.get_full_name()): int(op.get_group_size()) for op in operators_of(whole)}
@@ -137,7 +149,7 @@ class PipelineRun:
             RunConflictError: Another run of this name is alive at one of its locations.
             TransportError: A location cannot be reached; tells the last cause.
         """
-        run = cls(pipeline, host, is_lone=False)
+        run = cls(pipeline, host)
         try:
             run._connect()
             superseded = {location: run._refuse_alive(hub) for location, hub in run._hubs.items()}
@@ -166,7 +178,7 @@ class PipelineRun:
             RunConflictError: The run is new, and another one is alive.
             TransportError: A location cannot be reached; tells the last cause.
         """
-        run = cls(whole_of(operator), host, is_lone=True)
+        run = cls(whole_of(operator), host, member=operator)
         try:
             run._connect()
             if run_id is not None:
@@ -189,7 +201,7 @@ class PipelineRun:
     def _connect(self) -> None:
         """Open all transports and their status streams, side by side."""
         _check(self._whole)
-        addresses = _addresses(self._whole)
+        addresses = self._addresses()
         for address in addresses:
             self._transports[address] = pool.acquire(self.host, address)
         firsts: dict[str, pool.Address] = {}
@@ -213,11 +225,16 @@ class PipelineRun:
         if errors:
             raise errors[0]
         for operator in operators_of(self._whole):
-            for port in channel_ports_of(operator):
-                here = self._here.setdefault(str(port.transport_location()), [])
-                name = self.prefixed(operator.get_full_name())
-                if name not in here:
-                    here.append(name)
+            for location in dict.fromkeys(address[0] for address in _addresses_of(operator)):
+                self._here.setdefault(location, []).append(self.prefixed(operator.get_full_name()))
+
+    def _addresses(self) -> list[pool.Address]:
+        """What this process connects to: all that the whole uses; a lone member only what its own ports use, where it
+        has any, since it may not know the secrets of others.
+        """
+        own = _addresses_of(self._member) if self._member is not None else []
+        everywhere = [address for operator in operators_of(self._whole) for address in _addresses_of(operator)]
+        return own or list(dict.fromkeys(everywhere))
 
     def _take_id(self, run_id: str) -> None:
         self.id = run_id
@@ -273,7 +290,9 @@ class PipelineRun:
             for port in channel_ports_of(operator):
                 if port.direction != "in":
                     continue
-                address = pool.address_of(str(port.transport_location()), port.transport_options())
+                address = pool.address_of(
+                    _TEMPLATES.resolve(port.transport_location()), _TEMPLATES.resolve(dict(port.transport_options()))
+                )
                 for name in port.channel_names():
                     info = self._transports[address].describe_channel(self.prefixed(name))
                     if info is not None:
@@ -282,8 +301,6 @@ class PipelineRun:
 
     def _open_at(self, location: str, hub: StatusHub, supersedes: str | None) -> None:
         """Write the opening entry unless another member did; take over the roster that stands."""
-        from time import time
-
         host, process = own_host()
         mine = pack(
             run=self.id,
@@ -295,7 +312,7 @@ class PipelineRun:
             dto=str(self._whole),
             host=host,
             process=process,
-            started_utc=time(),
+            started_utc=time.time(),
         )
         standing = unpack(hub.put_first(f"run/{self.id}", mine))
         groups = standing.get("groups")
