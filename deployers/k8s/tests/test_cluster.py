@@ -15,9 +15,11 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.config import incluster_config
 
 from pypz.abstracts.channel_ports import ChannelOutputPort
 from pypz.core.commons.errors import PypzError
@@ -80,6 +82,15 @@ def configured(operator: Operator, how: str, **settings: Any) -> None:
     )
     operator.set_parameter("kubernetes", parameter.__dict__)
     operator.set_parameter("operatorImageName", IMAGE)
+
+
+RULES = [
+    {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["create", "get", "list", "watch", "delete"]},
+    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get", "list", "watch", "patch", "delete"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "delete"]},
+    {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
+]
 
 
 class Two(Pipeline):
@@ -332,6 +343,50 @@ def test_a_class_that_is_not_installed_here_is_named_or_stood_in_for(
     found = stand_in.retrieve_deployed_pipeline("pipe")
     assert found is not None
     assert found.get_full_name() == "pipe"
+
+
+def test_in_a_pod_its_service_account_with_the_role_of_the_documentation_suffices(
+    api: ClusterApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The role is the one that a refusal asks for."""
+    base = f"/api/v1/namespaces/{api.namespace}/serviceaccounts"
+    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{api.namespace}"
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": "deployer"},
+        "rules": RULES,
+    }
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "deployer"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "deployer"},
+        "subjects": [{"kind": "ServiceAccount", "name": "deployer", "namespace": api.namespace}],
+    }
+    api._json("POST", base, body={"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "deployer"}})
+    api._json("POST", f"{rbac}/roles", body=role)
+    api._json("POST", f"{rbac}/rolebindings", body=binding)
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = api._json("POST", f"{base}/deployer/token", body=request)["status"]["token"]
+
+    (tmp_path / "token").write_text(token)
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(api._configuration.ssl_ca_cert))
+    host, _, port = api.server.removeprefix("https://").partition(":")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
+
+    deployer = KubernetesDeployer(namespace=api.namespace)
+    deployer.deploy(two("end", "fail"))
+    deployer.attach("pipe")
+    assert deployer.retrieve_operator_state("pipe.writer") is DeploymentState.Failed
+    deployer.restart_operator("pipe.writer", force=True)
+    deployer.destroy("pipe", force=True)
+
+    with pytest.raises(DeploymentException, match="system:serviceaccount:.*cannot list resource.*ask for a role"):
+        KubernetesDeployer(namespace="default").retrieve_pipeline_deployments()
 
 
 def test_names_that_differ_in_case_and_dashes_live_side_by_side(deployer: KubernetesDeployer) -> None:

@@ -216,9 +216,10 @@ def test_a_setting_not_built_yet_is_refused_by_name() -> None:
 
 
 def test_a_restart_policy_that_a_job_cannot_have_is_refused() -> None:
-    assert pod_with(restartPolicy="OnFailure")["restartPolicy"] == "OnFailure"
-    with pytest.raises(DeploymentException, match="restartPolicy is 'Always', accepted: 'Never' and 'OnFailure'"):
+    with pytest.raises(ConfigurationError, match="restartPolicy is 'Always', accepted: 'Never'"):
         job_with(restartPolicy="Always")
+    with pytest.raises(NotBuiltYetError, match="restartPolicy 'OnFailure' is not built yet"):
+        job_with(restartPolicy="OnFailure")
 
 
 def test_a_service_account_of_the_users_own_brings_its_token() -> None:

@@ -178,7 +178,9 @@ class ClusterApi:
     def read_log(self, pod: str, options: Mapping[str, str]) -> str | None:
         """Read a pod's log; None when there is no such pod."""
         try:
-            answer = self._send("GET", f"{self._path('Pod', pod)}/log", query=dict(options), read_timeout_s=None)
+            timeout_s = None if options.get("follow") == "true" else READ_TIMEOUT_S
+            path = f"{self._path('Pod', pod)}/log"
+            answer = self._send("GET", path, query=options, read_timeout_s=timeout_s)
         except ApiError as error:
             if error.status == 404:
                 return None

@@ -49,7 +49,8 @@ class Deployments:
     def names(self) -> set[str]:
         """Full names of the deployed pipelines."""
         owners = self._api.list("ConfigMap", f"{MANAGED_BY}=pypz,{INSTANCE_TYPE}=pipeline").items
-        return {o["metadata"]["annotations"][FULL_NAME] for o in owners if "deletionTimestamp" not in o["metadata"]}
+        living = [o["metadata"] for o in owners if "deletionTimestamp" not in o["metadata"]]
+        return {m["annotations"][FULL_NAME] for m in living if FULL_NAME in m.get("annotations", {})}
 
     def is_deployed(self, pipeline: str) -> bool:
         """Whether the pipeline is deployed and not being removed."""

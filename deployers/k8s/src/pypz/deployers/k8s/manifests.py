@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError
 from pypz.deployers.k8s.api import Manifest
 from pypz.deployers.k8s.parameters import KubernetesParameter
 from pypz.utils.k8s.errors import DeploymentException
@@ -332,9 +333,13 @@ def _environment(plan: PipelinePlan, operator: OperatorPlan, where: str) -> list
 
 def _restart_policy(settings: KubernetesParameter, where: str) -> str:
     policy = settings.restartPolicy or "Never"
-    if policy not in ("Never", "OnFailure"):
-        raise DeploymentException(
-            f"{where}: restartPolicy is {policy!r}, accepted: 'Never' and 'OnFailure'; an operator is a Job, which ends"
+    if policy == "OnFailure":
+        raise NotBuiltYetError(
+            f"{where}: restartPolicy 'OnFailure' is not built yet; with 'Never' restart_operator starts a failed one anew"
+        )
+    if policy != "Never":
+        raise ConfigurationError(
+            f"{where}: restartPolicy is {policy!r}, accepted: 'Never'; an operator is a Job, which ends"
         )
     return policy
 
@@ -370,8 +375,6 @@ def _container_security(settings: KubernetesParameter) -> Manifest:
 def _node_affinity(settings: KubernetesParameter, where: str) -> Manifest:
     """Where pods may run: all wishes hold together."""
     if settings.nodeAntiAffinity:
-        from pypz.core.commons.errors import NotBuiltYetError
-
         raise NotBuiltYetError(
             f"{where}: nodeAntiAffinity is not built yet; "
             "nodeAffinity with the operators NotIn or DoesNotExist says the same"

@@ -18,7 +18,7 @@ class KubernetesOperator(Operator, RegisteredInterface, ABC):
     """
 
     image_pull_policy = OptionalParameter(str, alt_name="imagePullPolicy", description="Always, IfNotPresent or Never")
-    restart_policy = OptionalParameter(str, alt_name="restartPolicy", description="Never or OnFailure")
+    restart_policy = OptionalParameter(str, alt_name="restartPolicy", description="Never")
     env = OptionalParameter(list[dict], alt_name="env", description="Environment variables")  # type: ignore[type-arg]
     env_from = OptionalParameter(list[dict], alt_name="envFrom", description="ConfigMaps and Secrets as environment")  # type: ignore[type-arg]
     volume_mounts = OptionalParameter(list[dict], alt_name="volumeMounts", description="Where volumes are mounted")  # type: ignore[type-arg]
