@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from textual.filter import NoColor
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Footer, Static
 
@@ -182,6 +183,8 @@ async def test_a_question_mark_explains_and_any_key_goes_back() -> None:
     async with screen(PipelineModel("p", plan(0))) as (app, pilot):
         await pilot.press("question_mark")
         assert [type(screen) is HelpScreen for screen in app.screen_stack] == [False, True]
+        await pilot.press("down", "pageup")
+        assert [type(screen) is HelpScreen for screen in app.screen_stack] == [False, True]
         await pilot.press("x")
         assert [type(screen) is HelpScreen for screen in app.screen_stack] == [False]
         assert app.is_running
@@ -244,3 +247,13 @@ async def test_on_80_columns_every_column_is_within_the_screen() -> None:
 async def test_the_table_has_the_focus() -> None:
     async with screen(PipelineModel("p", plan(0))) as (app, _):
         assert isinstance(app.focused, DataTable)
+
+
+async def test_with_no_color_colours_are_left_out_and_words_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    model = PipelineModel("p", plan(1))
+    start(model)
+    async with screen(model) as (app, _):
+        assert [type(one) for one in app.get_line_filters()] == [NoColor]
+        assert lines(app)[0][1] == "● running"
+        assert os.environ["NO_COLOR"] == "1"

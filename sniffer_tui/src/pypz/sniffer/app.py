@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.events import Resize
+from textual.events import Key, Resize
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Static
 
@@ -58,8 +59,11 @@ lost     no sign of life for five seconds, yet not finished
 """
 
 
+SCROLLING: Final = frozenset({"up", "down", "pageup", "pagedown", "home", "end"})
+
+
 class HelpScreen(ModalScreen[None]):
-    """Explains keys and words; any key closes it."""
+    """Explains keys and words until a key is pressed."""
 
     DEFAULT_CSS = """
     HelpScreen { align: center middle; }
@@ -73,9 +77,10 @@ class HelpScreen(ModalScreen[None]):
         with VerticalScroll():
             yield Static(HELP, markup=False)
 
-    def on_key(self) -> None:
-        """Close at any key."""
-        self.dismiss()
+    def on_key(self, event: Key) -> None:
+        """Close at any key but those that scroll."""
+        if event.key not in SCROLLING:
+            self.dismiss()
 
 
 class OperatorTable(DataTable[Text]):
@@ -103,12 +108,18 @@ class SnifferApp(App[None]):
     #notice.shown { display: block; }
     .small #notice { max-height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     OperatorTable { height: 1fr; }
+    OperatorTable:nocolor > .datatable--cursor { text-style: reverse; }
+    OperatorTable:nocolor > .datatable--header { text-style: underline; }
     #detail { height: 4; padding: 0 1; border-top: solid $panel; display: none; }
     #detail.shown { display: block; }
     """
 
     def __init__(self, model: PipelineModel) -> None:
-        super().__init__()
+        has_no_color = "NO_COLOR" in os.environ
+        super().__init__(ansi_color=True if has_no_color else None)  # so that Textual leaves colours out, not greys in
+        if has_no_color:
+            self.theme = "ansi-dark"
+            os.environ["NO_COLOR"] = "1"  # Textual has taken it away from whatever this process starts
         self._model = model
         self._folded: dict[str, bool] = {}
         self._rows: dict[str, Row] = {}
