@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sniffer_tui.tests.project.sniffed_pipelines import TwoSteps, Writer
+from sniffer_tui.tests.project.sniffed_pipelines import TwoSteps
 
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.hooks.host import PluginHost
@@ -25,28 +25,33 @@ from pypz.sniffer.viewer import PipelineSnifferViewer
 PROJECT = Path(__file__).parent / "project"
 
 
-class Told(io.StringIO):
-    """Stands in for standard output: calls back at each line."""
-
-    def __init__(self, part: str) -> None:
-        super().__init__()
-        self._part = part
-        self.has_come = threading.Event()
-
-    def write(self, text: str) -> int:
-        if self._part in text:
-            self.has_come.set()
-            Writer.may_end.set()
-        return super().write(text)
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Path]:
+    """The writer goes on when this file is there; in the end always, so that no thread stays."""
+    yield tmp_path / "gate"
+    (tmp_path / "gate").touch()
 
 
 @pytest.fixture
-def pipeline() -> Iterator[TwoSteps]:
+def pipeline(gate: Path) -> TwoSteps:
     made = TwoSteps("demo")
     made.set_parameter(">>channelLocation", f"memory:{uuid.uuid4()}")
-    Writer.may_end.clear()
-    yield made
-    Writer.may_end.set()
+    made.writer.set_parameter("gate", str(gate))
+    return made
+
+
+class Told(io.StringIO):
+    """Stands in for standard output: opens the gate when a line with ``part`` comes."""
+
+    def __init__(self, part: str, gate: Path) -> None:
+        super().__init__()
+        self._part = part
+        self._gate = gate
+
+    def write(self, text: str) -> int:
+        if self._part in text:
+            self._gate.touch()
+        return super().write(text)
 
 
 def executing(pipeline: TwoSteps) -> threading.Thread:
@@ -56,10 +61,10 @@ def executing(pipeline: TwoSteps) -> threading.Thread:
 
 
 def test_a_run_in_this_process_is_watched_from_its_start_to_its_final_counts(
-    pipeline: TwoSteps, monkeypatch: pytest.MonkeyPatch
+    pipeline: TwoSteps, gate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline.reader.set_parameter("replicationFactor", 1)
-    stdout = Told("writer.out: open 10 records")
+    stdout = Told("writer.out: open 10 records", gate)
     monkeypatch.setattr(sys, "stdout", stdout)
     executor = executing(pipeline)
     PipelineSnifferViewer(pipeline).mainloop()
@@ -74,7 +79,7 @@ def test_a_run_in_this_process_is_watched_from_its_start_to_its_final_counts(
 
 
 def test_a_run_that_began_before_the_viewer_is_seen_with_all_its_counts(
-    pipeline: TwoSteps, monkeypatch: pytest.MonkeyPatch
+    pipeline: TwoSteps, gate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     executor = executing(pipeline)
     seen = threading.Event()
@@ -93,7 +98,7 @@ def test_a_run_that_began_before_the_viewer_is_seen_with_all_its_counts(
         assert seen.wait(10)
     finally:
         PluginHost.default().unregister(observer)
-    stdout = Told("10 records")
+    stdout = Told("10 records", gate)
     monkeypatch.setattr(sys, "stdout", stdout)
     PipelineSnifferViewer(pipeline).mainloop()
     executor.join(10)

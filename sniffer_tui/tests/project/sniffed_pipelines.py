@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
+from pypz.core.commons.parameters import OptionalParameter
 from pypz.core.specs.operator import Operator
 from pypz.core.specs.pipeline import Pipeline
 
@@ -28,17 +30,19 @@ class Quiet(Operator):
 
 
 class Writer(Quiet):
-    """Sends ten records, waits until it may go on, sends twenty more."""
+    """Sends ten records, waits until the file ``gate`` is there (if one is named), sends twenty more."""
 
-    may_end: ClassVar[threading.Event] = threading.Event()
+    gate = OptionalParameter(str)
 
     def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(name, *args, **kwargs)
+        self.gate = ""
         self.out = ChannelOutputPort(schema=NUMBER)
         self.sent = 0
 
     def _on_running(self) -> bool:
-        if self.sent == 10 and not self.may_end.wait(0.05):
+        if self.sent == 10 and self.gate and not Path(self.gate).exists():
+            threading.Event().wait(0.05)
             return False
         self.out.send([{"value": self.sent}])
         self.sent += 1
