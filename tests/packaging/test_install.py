@@ -14,7 +14,7 @@ from tests.packaging.conftest import DISTRIBUTIONS, Built, run
 
 PROBE = """
 import importlib, pkgutil, sys
-from importlib.metadata import distribution, entry_points
+from importlib.metadata import distribution
 name, *modules = sys.argv[1:]
 for module in modules:
     package = importlib.import_module(module)
@@ -27,6 +27,20 @@ for namespace in ("pypz", "pypz.plugins", "pypz.deployers"):
     assert getattr(sys.modules.get(namespace), "__file__", None) is None, namespace
 """
 """Imports every module below the packages given and loads every entry point of the distribution given."""
+
+PROBE_FIRST = """
+import importlib, os, sys
+failed = []
+for name in sys.argv[1:]:
+    child = os.fork()
+    if child == 0:
+        importlib.import_module(name)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        failed.append(name)
+sys.exit(f"not to be imported first: {failed}" if failed else 0)
+"""
+"""Imports each module given in a process that has imported nothing of ours before."""
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +91,12 @@ def test_the_extra_all_brings_every_distribution_and_they_work_side_by_side(
 ) -> None:
     for archives in built.values():
         probe(together, archives, tmp_path)
+
+
+def test_every_module_may_be_the_first_one_imported(built: dict[str, Built], together: Path, tmp_path: Path) -> None:
+    sources = sorted(source for archives in built.values() for source in archives.sources if source.endswith(".py"))
+    names = [source.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for source in sources]
+    run(together, "-c", PROBE_FIRST, *(name for name in names if not name.endswith("__main__")), cwd=tmp_path)
 
 
 def test_a_users_own_package_may_live_in_the_namespace(together: Path, tmp_path: Path) -> None:
