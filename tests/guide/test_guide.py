@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -147,7 +146,7 @@ def test_with_replicas_each_record_comes_once_over_all_readers(tmp_path: Path, l
 
 
 @pytest.fixture
-def slow_project(tmp_path: Path) -> Iterator[Project]:
+def slow_project(tmp_path: Path) -> Project:
     return Project(tmp_path, "print", BOOTSTRAP, sleep="0.3")
 
 

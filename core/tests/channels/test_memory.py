@@ -76,8 +76,12 @@ def test_a_full_channel_refuses_waits_and_goes_on_when_blocks_are_committed() ->
     assert writer.write(0, block("x" * 100))
     assert not writer.write(0, block("y" * 100), wait=False)
     done = threading.Event()
-    thread = threading.Thread(target=lambda: (writer.write(0, block("y" * 100)), done.set()))
-    thread.start()
+
+    def write_and_tell() -> None:
+        writer.write(0, block("y" * 100))
+        done.set()
+
+    threading.Thread(target=write_and_tell).start()
     received = client.read(1, 1)[0]
     assert not done.is_set()
     client.commit(Unit({("c", 0): Committed(received.next_position, "")}), 1)
@@ -145,7 +149,7 @@ def test_put_first_has_one_winner_among_twenty(transport: MemoryTransport) -> No
     streams = [transport.open_status("p", create=True) for _ in range(20)]
     won: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda s=s, n=n: won.append(s.put_first("run/1", str(n).encode())))  # type: ignore[misc]
+        threading.Thread(target=lambda s=s, n=n: won.append(s.put_first("run/1", str(n).encode())))
         for n, s in enumerate(streams)
     ]
     for thread in threads:

@@ -243,8 +243,7 @@ def test_members_started_alone_find_the_open_run_and_the_last_one_finishes_it(
     codes: list[int] = []
     operators = [pipelines[0].source, pipelines[1].sink]
     threads = [
-        threading.Thread(target=lambda op=op: codes.append(OperatorExecutor(op, False).execute()))  # type: ignore[misc]
-        for op in operators
+        threading.Thread(target=lambda op=op: codes.append(OperatorExecutor(op, False).execute())) for op in operators
     ]
     for thread in threads:
         thread.start()
