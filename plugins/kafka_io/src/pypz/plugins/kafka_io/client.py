@@ -1,0 +1,297 @@
+"""What one member reads and writes by: at most one producer, and one consumer for each group, made when asked for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from pypz.core.channels.spi import (
+    AssignmentListener,
+    Block,
+    BlockReader,
+    BlockWriter,
+    ChannelInfo,
+    MemberNote,
+    Received,
+    Unit,
+)
+from pypz.core.commons.errors import (
+    BlockTooLargeError,
+    ChannelGoneError,
+    NotBuiltYetError,
+    RetriableError,
+    TransportError,
+    TransportTimeoutError,
+    WokenError,
+)
+from pypz.plugins.kafka_io.config import Config
+from pypz.plugins.kafka_io.faults import GONE, Sight, make_client
+from pypz.plugins.kafka_io.pulling import Puller, warm
+from pypz.plugins.kafka_io.reading import Inbox, KafkaReader
+from pypz.plugins.kafka_io.topics import Topics
+
+FULL_SLICE_S: Final = 0.05
+"""Seconds of one wait for room in the producer's queue: a wake-up is seen after these at the latest."""
+FALLBACK_MAX_BLOCK: Final = 1_000_000
+"""Bytes of the largest block where the topic's limit may not be read (design 4)."""
+
+
+class KafkaClient:
+    """All ends of one member at one cluster."""
+
+    def __init__(self, config: Config, topics: Topics) -> None:
+        self._config = config
+        self._topics = topics
+        self._inbox = Inbox()
+        self._pullers: dict[str, Puller] = {}
+        self._readers: list[tuple[str, KafkaReader]] = []
+        self._outputs: dict[int, _Output] = {}
+        self._wakes = 0
+        self.is_closed = False
+
+    # --- opening ---
+
+    def settle(self, timeout_s: float) -> MemberNote | None:
+        """Nothing is left open by an older start: without transactions there is nothing to finish."""
+        return None
+
+    def writer(self, channel: ChannelInfo) -> BlockWriter:
+        """Open a writer; the first one connects the producer."""
+        limit = FALLBACK_MAX_BLOCK if channel.max_block is None else channel.max_block
+        batch_bytes = min(int(self._config.writer()["batch.size"]), limit)
+        output = self._outputs.get(batch_bytes)
+        if output is None:
+            output = self._outputs[batch_bytes] = _Output(self._config, batch_bytes, channel.name)
+        return KafkaWriter(self, output, channel, limit)
+
+    def reader(
+        self,
+        channel: ChannelInfo,
+        group: str,
+        partitions: Sequence[int] | None,
+        on_change: AssignmentListener | None = None,
+    ) -> BlockReader:
+        """Open a reader of these partitions; the first one of a group connects its consumer.
+
+        Raises:
+            NotBuiltYetError: Partitions assigned by the cluster were asked for.
+        """
+        if partitions is None:
+            raise NotBuiltYetError(
+                f"channel {channel.name!r}: assignment by Kafka's groups is not carried out yet; "
+                "use the static one (assignment=index)"
+            )
+        puller = self._pullers.get(group)
+        if puller is None:
+            puller = self._pullers[group] = Puller(
+                self._config,
+                self._config.reader(group),
+                channel.name,
+                lambda messages: self._inbox.take_in(self._pullers[group], messages),
+                may_pull=self._inbox.may_pull,
+            )
+            self._inbox.pullers.append(puller)
+        reader = KafkaReader(channel, partitions, puller, self._inbox, self._topics)
+        self._readers.append((group, reader))
+        return reader
+
+    # --- reading ---
+
+    def read(self, max_blocks: int, timeout_s: float) -> list[Received]:
+        """Give blocks of any reader: the first at once, not at the time-out; [] then and when woken.
+
+        Raises:
+            ChannelGoneError: A channel was deleted.
+            PositionGoneError: The log does not hold where to read from.
+            TransportError: Reading is impossible for good.
+        """
+        for _, reader in self._readers:
+            reader.assign_pending()
+        return self._inbox.read(max_blocks, timeout_s)
+
+    def commit(self, unit: Unit, timeout_s: float) -> None:
+        """Store positions and notes; each partition's are stored together, and the last commit stands.
+
+        Raises:
+            RetriableError: No coordinator answers; the same unit may be committed again.
+            TransportError: It cannot be committed.
+        """
+        by_group: dict[str, list[TopicPartition]] = {}
+        for (channel, partition), committed in unit.positions.items():
+            place = TopicPartition(channel, partition, int(committed.position), metadata=committed.note)
+            by_group.setdefault(self._group_of(channel, partition), []).append(place)
+        deadline = time.monotonic() + timeout_s
+        for group, places in by_group.items():
+            self._commit_group(self._pullers[group], places, deadline)
+
+    def _group_of(self, channel: str, partition: int) -> str:
+        for group, reader in self._readers:
+            if reader.channel.name == channel and partition in reader.partitions:
+                return group
+        raise TransportError(
+            f"channel {channel!r}, partition {partition} cannot be committed: this client does not read it"
+        )
+
+    def _commit_group(self, puller: Puller, places: list[TopicPartition], deadline: float) -> None:
+        names = ", ".join(sorted({repr(place.topic) for place in places}))
+        doing = f"positions of {names} could not be committed"
+        if time.monotonic() >= deadline:
+            raise RetriableError(puller.sight.with_cause(f"{doing} in time"))
+        try:
+            found: list[TopicPartition] = puller.call(
+                lambda: puller.consumer.commit(offsets=places, asynchronous=False)
+            )
+        except KafkaException as error:
+            puller.look_around()
+            found_error = puller.sight.translate(error, doing)
+            is_passing = isinstance(found_error, TransportTimeoutError) or error.args[0].retriable()
+            raise (RetriableError(str(found_error)) if is_passing else found_error) from error
+        for place in found:
+            if place.error is not None:
+                raise puller.sight.translate_kafka(place.error, doing)
+
+    # --- writing ---
+
+    def flush(self, timeout_s: float) -> None:
+        """Return when all replicas have everything written.
+
+        Raises:
+            TransportTimeoutError: Not within the time; tells the last cause.
+            TransportError: The first failure.
+        """
+        deadline = time.monotonic() + timeout_s
+        for output in list(self._outputs.values()):
+            output.flush(max(0.0, deadline - time.monotonic()), timeout_s)
+
+    def abort(self) -> None:
+        """Does nothing: without transactions blocks are visible once written."""
+
+    def wake(self) -> None:
+        """End a waiting `read` or `write`, from any thread; one that comes early ends the next wait."""
+        self._wakes += 1
+        self._inbox.wake()
+
+    @property
+    def wakes(self) -> int:
+        """How often this client was woken."""
+        return self._wakes
+
+    def close(self, timeout_s: float) -> None:
+        """Let go of everything: no commit, no flush; idempotent."""
+        self.is_closed = True
+        self._inbox.wake()
+        deadline = time.monotonic() + timeout_s
+        for puller in self._pullers.values():
+            puller.stop()
+        for output in self._outputs.values():
+            output.close()
+        for puller in self._pullers.values():
+            puller.close(max(0.0, deadline - time.monotonic()))
+
+
+class _Output:
+    """A producer, and the first thing that went wrong with what it was given."""
+
+    def __init__(self, config: Config, batch_bytes: int, topic: str) -> None:
+        self.sight = Sight(config)
+        self.failure: Exception | None = None
+        self._lock = threading.Lock()
+        self.producer: Producer | None = make_client(
+            Producer, config.writer(batch_bytes), self.sight, on_delivery=self._delivered
+        )
+        warm(self.producer, topic)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        """Called for failures only."""
+        if error is None or error.code() == KafkaError._PURGE_QUEUE or error.code() == KafkaError._PURGE_INFLIGHT:
+            return
+        doing = f"channel {message.topic()!r}, partition {message.partition()}: a block could not be written"
+        with self._lock:
+            if self.failure is None:
+                self.failure = self.sight.translate_kafka(error, doing)
+
+    def raise_failure(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def flush(self, left_s: float, timeout_s: float) -> None:
+        producer = self._living()
+        left = producer.flush(left_s)
+        self.raise_failure()
+        if left:
+            raise TransportTimeoutError(
+                self.sight.with_cause(f"waited {timeout_s:g} s for {left} blocks or more to be acknowledged")
+            )
+
+    def _living(self) -> Producer:
+        producer = self.producer
+        if producer is None:
+            raise TransportError("the client was closed")
+        return producer
+
+    def close(self) -> None:
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            producer.purge(blocking=False)
+
+
+class KafkaWriter:
+    """One writer of one channel."""
+
+    def __init__(self, client: KafkaClient, output: _Output, channel: ChannelInfo, limit: int) -> None:
+        self._client = client
+        self._output = output
+        self._channel = channel
+        self._limit = limit
+        self._seen_wakes = client.wakes
+
+    def partition_count(self) -> int:
+        """Partitions known when the channel was described."""
+        return self._channel.partitions
+
+    def write(self, partition: int, block: Block, wait: bool = True) -> bool:
+        """Hand a block to the producer; ordered per partition.
+
+        Raises:
+            BlockTooLargeError: It is above the channel's limit; nothing was sent.
+            ChannelGoneError: The channel was deleted.
+            TransportError: An earlier block could not be written.
+            WokenError: The client was woken while this waited for room.
+        """
+        output = self._output
+        producer = output._living()
+        producer.poll(0)
+        output.raise_failure()
+        size = len(block.payload)
+        if size > self._limit:
+            raise BlockTooLargeError(
+                f"channel {self._channel.name!r}: a block of {size} bytes, at most {self._limit} fit; send fewer or smaller "
+                "records, or raise the topic's max.message.bytes (topicConfig) and the broker's message.max.bytes"
+            )
+        headers: list[Any] = list(block.headers.items())
+        while True:
+            try:
+                producer.produce(self._channel.name, block.payload, None, partition, headers=headers)
+            except BufferError:
+                if not wait:
+                    return False
+            except KafkaException as error:
+                raise self._refused(error, partition) from error
+            else:
+                return True
+            if self._client.wakes != self._seen_wakes:
+                self._seen_wakes = self._client.wakes
+                raise WokenError(f"channel {self._channel.name!r}: woken while the producer's queue was full")
+            producer.poll(FULL_SLICE_S)
+            output.raise_failure()
+
+    def _refused(self, error: KafkaException, partition: int) -> Exception:
+        doing = f"channel {self._channel.name!r}, partition {partition}: a block could not be written"
+        found = self._output.sight.translate(error, doing)
+        if error.args[0].code() in GONE:
+            return ChannelGoneError(str(found))
+        return found

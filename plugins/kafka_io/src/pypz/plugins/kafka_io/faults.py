@@ -1,0 +1,149 @@
+"""Kafka's errors as pypz's, with the last thing that a client has seen of its brokers."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException
+
+from pypz.core.commons.errors import (
+    BlockTooLargeError,
+    ChannelGoneError,
+    ConfigurationError,
+    TransportError,
+    TransportTimeoutError,
+)
+from pypz.plugins.kafka_io.config import Config, Values
+
+log: Final = logging.getLogger("pypz.plugins.kafka_io")
+log.addHandler(logging.NullHandler())
+
+FRESH_S: Final = 60.0
+"""Seconds for which a broker's error is told as the cause of a later time-out (chosen)."""
+
+GONE: Final = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        getattr(KafkaError, "UNKNOWN_TOPIC_ID", 100),
+        getattr(KafkaError, "INCONSISTENT_TOPIC_ID", 103),
+    }
+)
+FORBIDDEN: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError._AUTHENTICATION,
+    }
+)
+TIMED_OUT: Final = frozenset(
+    {
+        KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._WAIT_COORD,
+        KafkaError._RESOLVE,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+)
+TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
+
+_CONNECT: Final = re.compile(r"(?P<server>\S+?)(/\w+)?: (?:Connect to \S+ failed: )?(?P<what>.*?)(?: \(after .*)?$")
+
+
+class Sight:
+    """What a client last saw of its brokers; given to it as callbacks, so that nothing is printed."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._last = ""
+        self._at = float("-inf")
+
+    def callbacks(self) -> Mapping[str, Any]:
+        """What a client is made with besides its values."""
+        return {"error_cb": self._on_error, "logger": _Lines(config=self._config)}
+
+    def last_cause(self) -> str:
+        """The last trouble, such as ``127.0.0.1:1: Connection refused``; empty when none was seen lately."""
+        return self._last if time.monotonic() - self._at < FRESH_S else ""
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and self._last:
+            self._at = time.monotonic()
+            return
+        text = self._config.masked(error.str())
+        found = _CONNECT.match(text)
+        self._last = f"{found['server']}: {found['what']}" if found else text
+        self._at = time.monotonic()
+
+    def with_cause(self, text: str) -> str:
+        """The text, and the last cause if there is one."""
+        cause = self.last_cause()
+        return f"{text}; last seen: {cause}" if cause and cause not in text else text
+
+    def translate(self, error: Exception, doing: str) -> Exception:
+        """Give pypz's error for one of Kafka's; ``doing`` begins its text."""
+        if not isinstance(error, KafkaException):
+            return error
+        inner = error.args[0]
+        if not isinstance(inner, KafkaError):
+            return TransportError(f"{doing}: {self._config.masked(str(inner))}")
+        return self.translate_kafka(inner, doing)
+
+    def translate_kafka(self, error: KafkaError, doing: str) -> Exception:
+        """As `translate`, for a KafkaError that was not raised."""
+        text = f"{doing}: {self._config.masked(error.str())}"
+        code = error.code()
+        if code in GONE:
+            return ChannelGoneError(text)
+        if code in TOO_LARGE:
+            return BlockTooLargeError(text)
+        if code in TIMED_OUT:
+            return TransportTimeoutError(self.with_cause(text))
+        if code in (KafkaError._INVALID_ARG, KafkaError._CONFLICT, KafkaError.INVALID_CONFIG):
+            return ConfigurationError(text)
+        return TransportError(self.with_cause(text))
+
+
+class _Lines(logging.LoggerAdapter[logging.Logger]):
+    """Takes librdkafka's log lines: they go to our logger at DEBUG, without secrets."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(log, {})
+        self._config = config
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        if log.isEnabledFor(logging.DEBUG):
+            text = str(msg) % args if args else str(msg)
+            log.debug("%s", self._config.masked(text))
+
+
+def make_client(kind: Any, values: Values, sight: Sight, **callbacks: Any) -> Any:
+    """Make a client of confluent_kafka.
+
+    Raises:
+        ConfigurationError: A value makes no sense to librdkafka.
+    """
+    try:
+        return kind({**values, **sight.callbacks(), **callbacks})
+    except (KafkaException, TypeError, ValueError) as error:
+        raise _refused(sight, error) from None  # the original may show a secret
+
+
+def _refused(sight: Sight, error: Exception) -> Exception:
+    if isinstance(error, KafkaException):
+        inner = error.args[0]
+        text = inner.str() if isinstance(inner, KafkaError) else str(inner)
+    else:
+        text = str(error)
+    return ConfigurationError(f"channelConfig: {sight._config.masked(text)}")

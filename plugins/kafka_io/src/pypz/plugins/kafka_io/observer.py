@@ -1,0 +1,64 @@
+"""A reader for viewers: all partitions of a channel, from the end on, leaving no trace at the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from pypz.core.channels.spi import ChannelInfo, Committed, Position, Received
+from pypz.plugins.kafka_io.config import Config
+from pypz.plugins.kafka_io.pulling import Puller
+from pypz.plugins.kafka_io.reading import Inbox, KafkaReader
+from pypz.plugins.kafka_io.topics import Topics
+
+
+class KafkaObserver:
+    """Joins no group and commits nothing."""
+
+    def __init__(self, config: Config, topics: Topics, channel: ChannelInfo) -> None:
+        self._inbox = Inbox()
+        self._puller = Puller(
+            config,
+            config.reader(f"{channel.name}.observer"),  # a name is asked for; no group of it ever exists
+            channel.name,
+            lambda messages: self._inbox.take_in(self._puller, messages),
+            may_pull=self._inbox.may_pull,
+        )
+        self._inbox.pullers.append(self._puller)
+        self._reader = KafkaReader(channel, range(channel.partitions), self._puller, self._inbox, topics)
+        places = [(channel.name, number) for number in range(channel.partitions)]
+        for (_, number), end in topics.offsets(places, "latest").items():  # as of now, not of the first read
+            self._reader.seek(number, str(end))
+        self._reader.assign_pending()
+        self.is_closed = False
+
+    def committed(self, partition: int) -> Committed | None:
+        """Nothing ever is."""
+        return None
+
+    def seek(self, partition: int, position: Position | Literal["first", "end"]) -> None:
+        """Read on from there."""
+        self._reader.seek(partition, position)
+
+    def pause(self, partitions: Sequence[int]) -> None:
+        """Give out nothing of these partitions until `resume`."""
+        self._reader.pause(partitions)
+
+    def resume(self, partitions: Sequence[int]) -> None:
+        """Undo `pause`."""
+        self._reader.resume(partitions)
+
+    def lag(self) -> Mapping[int, int]:
+        """Entries behind what was read."""
+        return self._reader.lag()
+
+    def read(self, max_blocks: int, timeout_s: float) -> list[Received]:
+        """Give blocks, waiting for the first; [] at the time-out."""
+        self._reader.assign_pending()
+        return self._inbox.read(max_blocks, timeout_s)
+
+    def close(self) -> None:
+        """Let go of the consumer; idempotent."""
+        self.is_closed = True
+        self._inbox.wake()
+        self._puller.close()

@@ -1,0 +1,232 @@
+"""Topics: made, described, deleted and measured through one AdminClient."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its own names are not marked as exported
+    AdminClient,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from pypz.core.commons.errors import ChannelMismatchError, TransportError, TransportTimeoutError
+from pypz.plugins.kafka_io.config import Config
+from pypz.plugins.kafka_io.faults import FORBIDDEN, GONE, Sight, make_client
+
+ROOM_BYTES: Final = 4 * 1024
+"""Left free in a message for headers and framing (ours take some 400 bytes; the rest is for long names)."""
+REQUEST_S: Final = 10.0
+"""Seconds for one request of the administration (chosen)."""
+PAUSES_S: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+"""Between two looks at a topic that is on its way: Kafka tells nobody when it has come (chosen)."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as the cluster describes it."""
+
+    name: str
+    incarnation: str
+    partitions: int
+    is_ready: bool
+    """Every partition has a leader."""
+
+
+class Topics:
+    """The administration of one cluster; thread-safe."""
+
+    def __init__(self, config: Config) -> None:
+        self.sight = Sight(config)
+        self._config = config
+        self._client: AdminClient | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def _admin(self) -> AdminClient:
+        with self._lock:
+            if self._client is None:
+                self._client = make_client(AdminClient, self._config.admin(), self.sight)
+            return self._client
+
+    def close(self) -> None:
+        """Let go of the client."""
+        with self._lock:
+            self._client = None
+
+    # --- looking ---
+
+    def describe(self, names: Iterable[str], timeout_s: float = REQUEST_S) -> dict[str, Topic | None]:
+        """Describe topics; None for one that does not exist. Creates none."""
+        wanted = list(names)
+        asked = self._admin.describe_topics(TopicCollection(wanted), request_timeout=timeout_s)
+        return {name: self._topic(name, asked[name], timeout_s) for name in wanted}
+
+    def _topic(self, name: str, future: Future[Any], timeout_s: float) -> Topic | None:
+        try:
+            found = self._result(future, timeout_s, f"topic {name!r} could not be described")
+        except TransportError as error:
+            if _code(error) in GONE:
+                return None
+            raise
+        ready = all(partition.leader is not None and partition.leader.id >= 0 for partition in found.partitions)
+        return Topic(name, str(found.topic_id), len(found.partitions), ready and bool(found.partitions))
+
+    def names(self, timeout_s: float = REQUEST_S) -> list[str]:
+        """Names of all topics that may be seen."""
+        return sorted(self._call(lambda: self._admin.list_topics(timeout=timeout_s).topics, "topics cannot be listed"))
+
+    def ask_limit(self, name: str) -> Callable[[], int | None]:
+        """Ask for the largest message of a topic; the answer is awaited by calling what is given. None: may not be read."""
+        resource = ConfigResource(ResourceType.TOPIC, name)
+        future = self._admin.describe_configs([resource], request_timeout=REQUEST_S)[resource]
+
+        def limit() -> int | None:
+            try:
+                return int(future.result(REQUEST_S)["max.message.bytes"].value)
+            except (KafkaException, KeyError, ValueError, TypeError, TimeoutError):
+                return None
+
+        return limit
+
+    def offsets(
+        self, partitions: Iterable[tuple[str, int]], which: str, timeout_s: float = REQUEST_S
+    ) -> dict[tuple[str, int], int]:
+        """First or last (``earliest``, ``latest``) offsets; the last is that of the entry to come."""
+        spec: Any = (OffsetSpec.earliest if which == "earliest" else OffsetSpec.latest)()
+        asked = {TopicPartition(topic, number): spec for topic, number in partitions}
+        futures = self._admin.list_offsets(asked, request_timeout=timeout_s)
+        return {
+            (place.topic, place.partition): int(
+                self._result(future, timeout_s, f"offsets of topic {place.topic!r} cannot be read").offset
+            )
+            for place, future in futures.items()
+        }
+
+    # --- changing ---
+
+    def create(self, name: str, partitions: int, settings: Mapping[str, str], timeout_s: float) -> Topic:
+        """Make a topic, or raise the partitions of the one there is; returns when it can be used.
+
+        Raises:
+            ChannelMismatchError: The name collides with another topic's.
+            ConfigurationError: A setting makes no sense to the broker.
+            TransportTimeoutError: Tells the last thing seen.
+        """
+        wait = _Wait(timeout_s, self.sight)
+        while True:
+            found = self.describe([name], wait.left())[name]
+            if found is None:
+                self._make(name, partitions, settings, wait)
+            elif found.partitions < partitions:
+                self._raise_partitions(name, partitions, wait)
+            elif found.is_ready:
+                return found
+            wait.pause(f"topic {name!r} to become ready")
+
+    def _make(self, name: str, partitions: int, settings: Mapping[str, str], wait: _Wait) -> None:
+        topic = NewTopic(name, partitions, -1, config=dict(settings))
+        doing = f"topic {name!r} could not be made"
+        try:
+            asked = self._admin.create_topics([topic], request_timeout=wait.left(), operation_timeout=wait.left())
+            self._result(asked[name], wait.left(), doing)
+        except TransportError as error:
+            code = _code(error)
+            if code == KafkaError.TOPIC_ALREADY_EXISTS:  # somebody was quicker, or it is still being deleted
+                return
+            if code == KafkaError.TOPIC_EXCEPTION:
+                self._refuse_collision(name, error)
+            raise
+
+    def _refuse_collision(self, name: str, error: Exception) -> None:
+        """Kafka takes ``.`` and ``_`` for the same in names of topics."""
+        alike = [n for n in self.names() if n != name and n.replace(".", "_") == name.replace(".", "_")]
+        if alike:
+            raise ChannelMismatchError(
+                f"channel {name!r} and the existing topic {alike[0]!r} differ only in '.' and '_', which Kafka cannot "
+                "tell apart; give one of the two operators or ports another name"
+            ) from error
+        raise ChannelMismatchError(str(error)) from error
+
+    def _raise_partitions(self, name: str, partitions: int, wait: _Wait) -> None:
+        doing = f"the partitions of topic {name!r} could not be raised to {partitions}"
+        asked = self._admin.create_partitions([NewPartitions(name, partitions)], request_timeout=wait.left())
+        try:
+            self._result(asked[name], wait.left(), doing)
+        except TransportError as error:
+            if _code(error) != KafkaError.INVALID_PARTITIONS:  # somebody has raised them in the meantime
+                raise
+
+    def delete(self, name: str, incarnation: str | None, timeout_s: float) -> None:
+        """Delete that incarnation of a topic (None: whichever there is); returns when it is gone. Absent is done."""
+        wait = _Wait(timeout_s, self.sight)
+        found = self.describe([name], wait.left())[name]
+        if found is None or incarnation not in (None, found.incarnation):
+            return
+        asked = self._admin.delete_topics([name], request_timeout=wait.left(), operation_timeout=wait.left())
+        try:
+            self._result(asked[name], wait.left(), f"topic {name!r} could not be deleted")
+        except TransportError as error:
+            if _code(error) not in GONE:
+                raise
+        while True:
+            now = self.describe([name], wait.left())[name]
+            if now is None or now.incarnation != found.incarnation:
+                return
+            wait.pause(f"topic {name!r} to be gone")
+
+    # --- below ---
+
+    def _result(self, future: Future[T], timeout_s: float, doing: str) -> T:
+        return self._call(lambda: future.result(timeout_s + 1), doing)
+
+    def _call(self, what: Callable[[], T], doing: str) -> T:
+        try:
+            return what()
+        except KafkaException as error:
+            self._admin.poll(0)  # lets the callbacks tell what was seen
+            if isinstance(error.args[0], KafkaError) and error.args[0].code() in FORBIDDEN:
+                raise TransportError(f"{doing}: {error.args[0].str()}; the principal lacks the right") from error
+            raise self.sight.translate(error, doing) from error
+        except TimeoutError as error:
+            self._admin.poll(0)
+            raise TransportTimeoutError(self.sight.with_cause(f"{doing} in time")) from error
+
+
+class _Wait:
+    """A deadline, and growing pauses on the way to it."""
+
+    def __init__(self, timeout_s: float, sight: Sight) -> None:
+        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
+        self._sight = sight
+        self._pauses = 0
+
+    def left(self) -> float:
+        """Seconds left for one request, never less than 10 ms."""
+        return min(max(0.01, self._deadline - time.monotonic()), 2 * REQUEST_S)
+
+    def pause(self, what: str) -> None:
+        """Sleep a little; raise TransportTimeoutError when the time is over."""
+        if time.monotonic() >= self._deadline:
+            raise TransportTimeoutError(self._sight.with_cause(f"waited {self._timeout_s:g} s for {what}"))
+        time.sleep(PAUSES_S[min(self._pauses, len(PAUSES_S) - 1)])
+        self._pauses += 1
+
+
+def _code(error: BaseException) -> int | None:
+    """Kafka's code of what caused an error of ours."""
+    cause = error.__cause__
+    inner = cause.args[0] if isinstance(cause, KafkaException) and cause.args else None
+    return inner.code() if isinstance(inner, KafkaError) else None
