@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pypz.core.specs.pipeline import Pipeline
 
 LINES_EVERY_S: Final = 10.0
-"""Seconds between two rounds of plain lines (chosen)."""
+"""Seconds between two rounds of plain lines, of members that have news (chosen)."""
 
 FRAMES_A_SECOND: Final = 4
 
@@ -55,10 +55,12 @@ def _lines(host: PluginHost, pipeline: Pipeline) -> Iterator[Progress]:
     is_over = threading.Event()
 
     def tell_figures() -> None:
+        told: dict[str, str] = {}
         while not is_over.wait(LINES_EVERY_S):
             for row in progress.rows():
-                if row.exit_code is None:
-                    say(f"{row.name}: {in_words(row)}")
+                if row.exit_code is None and row.state and told.get(row.name) != in_words(row):
+                    told[row.name] = in_words(row)
+                    say(f"{row.name}: {told[row.name]}")
 
     thread = threading.Thread(target=tell_figures, name="pypz-progress", daemon=True)
     thread.start()
