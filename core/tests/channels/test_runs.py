@@ -39,11 +39,13 @@ class Source(Operator):
         self.sent = 0
         self.fails_at = -1
         self.gate: threading.Event | None = None
+        self.is_running = threading.Event()
 
     def _on_init(self) -> bool:
         return True
 
     def _on_running(self) -> bool | None:
+        self.is_running.set()
         if self.gate is not None:
             self.gate.wait(60)
         batch = list(range(self.sent, min(self.count, self.sent + self.step)))
@@ -161,6 +163,7 @@ def test_a_second_start_while_it_runs_is_refused_and_says_who_runs(line: Callabl
     first.source.gate = threading.Event()
     thread = threading.Thread(target=PipelineExecutor(first).start)
     thread.start()
+    assert first.source.is_running.wait(30)
     try:
         with pytest.raises(
             RunConflictError, match=r"runs already: run \w+, started on host .* by process \d+.*channelNamespace"
@@ -170,6 +173,34 @@ def test_a_second_start_while_it_runs_is_refused_and_says_who_runs(line: Callabl
         first.source.gate.set()
         thread.join(30)
     assert received(first) == list(range(30))
+
+
+def test_of_many_starts_at_the_same_moment_one_stands_and_the_others_are_refused(
+    line: Callable[[], Line], keeper: MemoryTransport
+) -> None:
+    pipelines = [line() for _ in range(4)]
+    for pipeline in pipelines:
+        pipeline.source.gate = threading.Event()
+    barrier = threading.Barrier(len(pipelines))
+    refused: list[RunConflictError] = []
+
+    def start(pipeline: Line) -> None:
+        barrier.wait()
+        try:
+            PipelineExecutor(pipeline).start()
+        except RunConflictError as error:
+            refused.append(error)
+            for other in pipelines:
+                if len(refused) == len(pipelines) - 1 and other.source.gate is not None:
+                    other.source.gate.set()
+
+    threads = [threading.Thread(target=start, args=(pipeline,)) for pipeline in pipelines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(refused) == 3
+    assert received(pipelines[0]) == list(range(30))
 
 
 def test_a_run_that_died_is_superseded_and_its_unread_records_come_first(

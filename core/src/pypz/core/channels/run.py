@@ -157,6 +157,8 @@ class PipelineRun:
                 run._delete_channels()
             for location, hub in run._hubs.items():
                 run._open_at(location, hub, superseded[location])
+            for location, hub in run._hubs.items():
+                run._refuse_earlier(hub, superseded[location])
                 run._forget_old_runs(hub)
             run._begin()
         except BaseException:
@@ -276,14 +278,30 @@ class PipelineRun:
             if run == self.id:
                 continue
             if hub.wait_alive(run, ALIVE_WAIT_S):
-                entry = hub.value(f"run/{run}")
-                raise RunConflictError(
-                    f"pipeline {self._ref.name!r} runs already: run {run}, started on host {entry.get('host')!r} by process "
-                    f"{entry.get('process')}, is alive. Stop it first, or let this one use other channels by the "
-                    "parameter 'channelNamespace' of the pipeline, or give the pipeline another name"
-                )
+                raise self._conflict(hub, run)
+            if superseded is not None:
+                hub.put(f"run/{superseded}", None)
             superseded = run
         return superseded
+
+    def _refuse_earlier(self, hub: StatusHub, superseded: str | None) -> None:
+        """Of two starts at the same moment, which both found no open run, the first in stream order stands."""
+        hub.refresh()
+        for run in self.open_runs(hub):
+            if run == self.id:
+                return
+            if run != superseded:
+                for other in self._hubs.values():
+                    other.put(f"run/{self.id}", None)
+                raise self._conflict(hub, run)
+
+    def _conflict(self, hub: StatusHub, run: str) -> RunConflictError:
+        entry = hub.value(f"run/{run}")
+        return RunConflictError(
+            f"pipeline {self._ref.name!r} runs already: run {run}, started on host {entry.get('host')!r} by process "
+            f"{entry.get('process')}, is alive. Stop it first, or let this one use other channels by the "
+            "parameter 'channelNamespace' of the pipeline, or give the pipeline another name"
+        )
 
     def _delete_channels(self) -> None:
         for operator in operators_of(self._whole):
