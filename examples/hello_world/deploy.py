@@ -21,5 +21,8 @@ if __name__ == "__main__":
     if not deployer.is_deployed(pipeline.get_full_name()):
         deployer.deploy(pipeline)
 
-    deployer.attach(pipeline.get_full_name())
+    deployer.attach(
+        pipeline.get_full_name(),
+        on_operator_state_change=lambda operator, state: print(f"{operator.get_full_name()}: {state.name}"),
+    )
     deployer.destroy(pipeline.get_full_name())

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ from hello_world.pipeline import HelloWorld
 from pypz.executors.pipeline.executor import PipelineExecutor
 
 PROJECT = Path(__file__).resolve().parents[1]
+PYPZ = PROJECT.parents[1]
+IMAGE = "docker.io/library/hello-world:latest"
+"""What ``docker build -t hello-world .`` makes, in full."""
 
 
 def run_script(*arguments: str) -> str:
@@ -58,3 +62,25 @@ def test_execute_runs_over_kafka() -> None:
     if not os.environ.get("KAFKA_BOOTSTRAP"):
         pytest.skip("KAFKA_BOOTSTRAP is not set")
     assert "heard 10 greetings" in run_script("execute.py", f"kafka://{os.environ['KAFKA_BOOTSTRAP']}")
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_deploy_runs_on_kubernetes(tmp_path: Path) -> None:
+    for name in ("KUBECONFIG", "KAFKA_PODS_BOOTSTRAP", "PYPZ_TESTBED"):
+        if not os.environ.get(name):
+            pytest.skip(f"{name} is not set")
+    build_image = f"{os.environ['PYPZ_TESTBED']}/kubernetes/build-image"
+    folder = tmp_path / "hello_world"
+    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("dist", "__pycache__"))
+    base = ["--layers", "--build-arg", "BASE_IMAGE=localhost/python:3.11-slim"]
+    for command in (
+        [sys.executable, "-m", "build", "--wheel", str(folder)],
+        [build_image, "localhost/pypz:test", str(PYPZ), *base],
+        [build_image, IMAGE, str(folder), "--build-arg", "BASE_IMAGE=localhost/pypz:test"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    printed = run_script("deploy.py", f"kafka://{os.environ['KAFKA_PODS_BOOTSTRAP']}")
+    completed = re.findall(r"(?m)^hello_world\.(\w+): Completed$", printed)
+    assert sorted(completed) == ["greeter", "listener", "listener_0", "listener_1"]
