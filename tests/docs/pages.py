@@ -3,7 +3,8 @@
 A comment directly above a block says what is special about it; several words are separated by semicolons:
 
     <!-- file: execute.py; run -->     saved under this name for the blocks below, and run
-    <!-- file: writer.py -->           saved only
+    <!-- file: writer.py -->           saved, and imported
+    <!-- uses: other.md -->            the files of another page are there, too
     <!-- continues -->                 run behind the Python block above it, in one program
     <!-- raises: LookupError -->       ends with this error
     <!-- needs: broker -->             run where KAFKA_BOOTSTRAP names a broker; localhost:9092 stands for it
@@ -50,9 +51,9 @@ class Block:
         return f"{self.page.relative_to(ROOT).as_posix()}:{self.line}"
 
     @property
-    def is_run(self) -> bool:
-        """Whether it is a program, and not only a file for others."""
-        return self.language == "python" and ("file" not in self.words or "run" in self.words)
+    def is_module(self) -> bool:
+        """Whether it is a file for others, and no program."""
+        return "file" in self.words and "run" not in self.words
 
 
 def list_pages() -> list[Path]:
@@ -99,6 +100,9 @@ def _words_of(said: str) -> dict[str, str]:
 
 def save_files(blocks: list[Block], upto: Block, folder: Path) -> None:
     """Save what the page calls a file, from its beginning to this block; an example's page has its whole project."""
+    if "uses" in upto.words:
+        others = read_blocks(upto.page.parent / upto.words["uses"])
+        save_files(others, others[-1], folder)
     if "examples" in upto.page.parts:
         for path in upto.page.parent.rglob("*.py"):
             target = folder / path.relative_to(upto.page.parent)
