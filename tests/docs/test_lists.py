@@ -1,4 +1,4 @@
-"""A change is one line in a file of its own."""
+"""Lists of the documentation are complete: changes, decisions, benchmarks."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ def test_every_decision_has_a_line_in_their_list() -> None:
     listed = re.findall(r"\]\((\d{4}-[\w-]+\.md)\) \| (.+?) \|", (folder / "README.md").read_text(encoding="utf-8"))
     titles = {file.name: file.read_text(encoding="utf-8").partition("\n")[0] for file in folder.glob("[0-9]*.md")}
     assert {name: f"# {name[:4]}: {title}" for name, title in listed} == titles
+
+
+def test_every_benchmark_stands_on_the_page_about_performance() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    programs = {file.name for file in (ROOT / "benchmarks").glob("*.py") if "print_machine()" in file.read_text()}
+    assert programs - {"machine.py"} <= set(re.findall(r"`(\w+\.py)`", page))
