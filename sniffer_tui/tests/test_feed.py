@@ -40,7 +40,15 @@ class Broken:
             stream: StatusStream = opened(pipeline, create)
             return stream
 
+        described = transport.describe_channel
+
+        def describe_channel(name: str) -> object:
+            if not self.is_mended.is_set():
+                raise TransportError("connection lost")
+            return described(name)
+
         transport.open_status = open_status
+        transport.describe_channel = describe_channel
         return transport  # type: ignore[no-any-return]
 
 
@@ -78,6 +86,31 @@ def test_a_location_that_is_away_is_named_and_tried_again(host: PluginHost, brok
         tell_of_a_run(name)
         frame = wait_for(model, lambda frame: bool(frame.members) and frame.members[0].mood is Mood.RUNNING)
         assert (frame.run, [m.name for m in frame.members]) == ("r1", ["p.writer", "p.writer_0"])
+    finally:
+        feed.close()
+
+
+def test_silence_of_all_is_told_from_a_location_that_is_away(host: PluginHost, broken: Broken) -> None:
+    name = str(uuid.uuid4())
+    ahead = [0.0]
+    model = PipelineModel("p", clock=lambda: time.monotonic() + ahead[0])
+    broken.is_mended.set()
+    feed = Feed(model, "p", [(f"broken:{name}", {})], host)
+    feed.start()
+    try:
+        tell_of_a_run(name)
+        wait_for(model, lambda frame: bool(frame.members) and frame.members[0].mood is Mood.RUNNING)
+        broken.is_mended.clear()
+        ahead[0] = 4.0
+        frame = wait_for(model, lambda frame: bool(frame.notice))
+        assert "connection lost" in frame.notice
+        ahead[0] = 100.0
+        assert model.frame().members[0].mood is Mood.RUNNING
+        broken.is_mended.set()
+        wait_for(model, lambda frame: not frame.notice)
+        assert model.frame().members[0].mood is Mood.RUNNING
+        ahead[0] = 110.0
+        assert model.frame().members[0].mood is Mood.LOST
     finally:
         feed.close()
 

@@ -1,5 +1,6 @@
 """Relay and receiver, each alone and over a status stream in memory."""
 
+import dataclasses
 import itertools
 import json
 import threading
@@ -141,6 +142,30 @@ def test_a_key_beats_at_most_twice_a_second_and_its_last_figure_arrives(host: Pl
         later - earlier >= 0.49 for earlier, later in itertools.pairwise(times[:-1])
     )  # at close it waits for nothing
     assert stream.written[-1][2]["records"] == records
+
+
+def test_a_figure_that_stands_still_is_told_again_until_its_port_is_closed(
+    host: PluginHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pypz.core.hooks.relay.REPEAT_INTERVAL_S", 0.1)
+    stream = Stream()
+    relay = Relay("pipe", "run1", [stream])
+    host.register(relay)
+    host.channel_status(status(operator(), 5))
+    deadline = time.monotonic() + 10
+    pause = threading.Event()
+    while len(stream.written) < 4:
+        assert time.monotonic() < deadline
+        pause.wait(0.01)
+    assert {values["records"] for _, _, values in stream.written} == {5}
+    host.channel_status(dataclasses.replace(status(operator(), 6), state="closed"))
+    assert host.flush(10)
+    while stream.written[-1][2]["state"] != "closed":
+        assert time.monotonic() < deadline
+        pause.wait(0.01)
+    pause.wait(0.5)
+    assert relay.close(10)
+    assert [values["records"] for _, _, values in stream.written].count(6) == 1
 
 
 def test_a_stream_that_fails_gets_the_last_states_later_and_the_other_one_all_at_once(

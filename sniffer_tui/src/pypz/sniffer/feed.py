@@ -6,7 +6,7 @@ Nothing here touches the screen. What hinders the view becomes the model's notic
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -16,6 +16,15 @@ from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.receiver import Receiver, RunInfo
 from pypz.sniffer.model import PipelineModel
 from pypz.sniffer.observer import SnifferObserver
+
+SILENT_S: Final = 3.0
+"""Seconds without a sign of life of any member, after which the locations are asked whether they are there (chosen)."""
+
+LOOK_INTERVAL_S: Final = 1.0
+"""Seconds between two looks for silence (members beat once a second)."""
+
+PATIENCE_S: Final = 1.0
+"""Seconds that a location may take to answer before that is shown (chosen)."""
 
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 5.0
@@ -48,12 +57,13 @@ class Feed:
         self._observer = SnifferObserver(model, is_here=True)
         self._closing = threading.Event()
         self._lock = threading.Lock()
+        self._telling = threading.Lock()
         self._troubles: dict[str, str] = {}
         self._transports: list[Transport] = []
         self._streams: list[StatusStream] = []
         self._waiting: list[tuple[str, Transport]] = []
         self._receiver: Receiver | None = None
-        self._thread = threading.Thread(target=self._open_all, name="pypz-sniffer-feed", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name="pypz-sniffer-feed", daemon=True)
 
     def start(self) -> None:
         """Observe from now on; returns at once.
@@ -82,7 +92,15 @@ class Feed:
                     close()
         self._there.close()
 
-    # --- opening ---
+    # --- the feed's thread ---
+
+    def _follow(self) -> None:
+        self._open_all()
+        while not self._closing.wait(LOOK_INTERVAL_S):
+            if self._troubles or self._model.silent_s() > SILENT_S:
+                for (location, _), transport in zip(self._locations, self._transports, strict=True):
+                    self._probe(location, transport)
+                self._closing.wait(FIRST_PAUSE_S if self._troubles else LONGEST_PAUSE_S)
 
     def _open_all(self) -> None:
         """Open the streams, those that can be at once, the others as soon as they can."""
@@ -97,15 +115,39 @@ class Feed:
                 pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
 
     def _open(self, location: str, transport: Transport) -> bool:
-        try:
+        def open_stream() -> None:
             stream = transport.open_status(self._status_name, create=False)
+            with self._lock:
+                self._streams.append(stream)
+
+        return self._ask(location, open_stream)
+
+    def _probe(self, location: str, transport: Transport) -> None:
+        """Whether silence comes from the members or from the way to them: a transport that is away tells nothing."""
+        self._ask(location, lambda: transport.describe_channel(self._status_name))
+
+    def _ask(self, location: str, question: Callable[[], object]) -> bool:
+        """Ask a location; show it when the answer takes long, or is an error. Gives whether it has answered."""
+        has_answered = threading.Event()
+
+        def tell_that_it_takes_long() -> None:
+            if not has_answered.is_set() and location not in self._troubles:
+                self._set_trouble(location, f"{location}: no answer yet")
+
+        timer = threading.Timer(PATIENCE_S, tell_that_it_takes_long)
+        timer.name = "pypz-sniffer-patience"
+        timer.daemon = True
+        timer.start()
+        trouble = ""
+        try:
+            question()
         except Exception as error:  # noqa: BLE001 - a viewer stays up, says what is wrong and tries again
-            self._set_trouble(location, f"{location}: no news from there, trying again: {error}")
-            return False
-        self._set_trouble(location, "")
-        with self._lock:
-            self._streams.append(stream)
-        return True
+            trouble = f"{location}: no news from there, trying again: {error}"
+        has_answered.set()
+        timer.cancel()
+        timer.join()
+        self._set_trouble(location, trouble)
+        return not trouble
 
     def _follow_all(self) -> None:
         with self._lock:
@@ -130,11 +172,12 @@ class Feed:
         self._model.run_known(info.pipeline, info.run, info.groups, info.started_utc)
 
     def _set_trouble(self, place: str, text: str) -> None:
-        if text:
-            self._troubles[place] = text
-        else:
-            self._troubles.pop(place, None)
-        self._model.set_notice("; ".join(self._troubles.values()), is_blind=bool(self._troubles))
+        with self._telling:
+            if text:
+                self._troubles[place] = text
+            else:
+                self._troubles.pop(place, None)
+            self._model.set_notice("; ".join(self._troubles.values()), is_blind=bool(self._troubles))
 
 
 def check_reach(pipeline: str, locations: Sequence[Location], *, can_run_here: bool) -> None:

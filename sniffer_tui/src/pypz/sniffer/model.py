@@ -149,6 +149,15 @@ class PipelineModel:
                 self._notice, self._is_blind = notice, is_blind
                 self._version += 1
 
+    def silent_s(self) -> float:
+        """Seconds since any member elsewhere gave a sign of life, of those that have not ended; 0 when there is none."""
+        with self._lock:
+            run = self._shown()
+            members = [] if run is None or run.outcome else list(run.members.values())
+            starts = [start for start in (member.current for member in members) if start is not None]
+            heard = [start.heard_at for start in starts if not start.has_ended and not start.is_here]
+            return self._clock() - max(heard) if heard else 0.0
+
     @property
     def version(self) -> int:
         """Grows with everything told; equal versions differ at most in what time alone changes."""

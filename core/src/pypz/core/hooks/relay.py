@@ -21,6 +21,9 @@ from pypz.core.hooks.spec import hookimpl
 BEAT_INTERVAL_S: Final = 0.5
 """Seconds between two figures of one key (design: at most twice a second)."""
 
+REPEAT_INTERVAL_S: Final = 2.0
+"""Seconds after which a figure that stands still is told again: a viewer that came later, or a lost beat (chosen)."""
+
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 5.0
 """Seconds before a fact that could not be written is tried again: doubled up to this (chosen)."""
@@ -85,7 +88,7 @@ class Relay:
         if self._is_mine(operator):
             key, value = f"status/{operator.name}/{status.port.name}/{status.channel}", _bytes(status.to_json())
             for lane in self._lanes:
-                lane.beat(key, value)
+                lane.beat(key, value, is_last=status.state == "closed")
 
     def _port(self, port: PortRef, is_open: bool) -> None:
         self._fact(port.operator, f"port/{port.operator.name}/{port.name}", {"port": port.to_json(), "open": is_open})
@@ -109,6 +112,7 @@ class _Lane:
         self._facts: dict[str, bytes] = {}
         self._beats: dict[str, bytes] = {}
         self._beaten: dict[str, float] = {}
+        self._standing: dict[str, bytes] = {}
         self._pause_s = 0.0
         self._retry_at = 0.0
         self._is_finishing = False
@@ -123,11 +127,16 @@ class _Lane:
             self._facts[key] = value
             self._came.notify()
 
-    def beat(self, key: str, value: bytes) -> None:
+    def beat(self, key: str, value: bytes, is_last: bool = False) -> None:
+        """Write a figure soon, and again from time to time, unless it is the last one of its key."""
         with self._came:
             if key not in self._beats:
                 self._came.notify()
             self._beats[key] = value
+            if is_last:
+                self._standing.pop(key, None)
+            else:
+                self._standing[key] = value
 
     def finish(self) -> None:
         with self._came:
@@ -167,6 +176,8 @@ class _Lane:
                 now = time.monotonic()
                 due = {key: 0.0 if self._is_finishing else self._due(key) for key in self._beats}
                 beats = {key: self._beats.pop(key) for key, at in due.items() if at <= now}
+                again = self._again()
+                beats |= {key: self._standing[key] for key, at in again.items() if at <= now}
                 facts: dict[str, bytes] = {}
                 if self._facts and now >= self._retry_at:
                     facts, self._facts = self._facts, facts
@@ -175,9 +186,16 @@ class _Lane:
                     return facts, beats
                 if self._is_finishing and not self._facts:
                     break
-                waits = [at - now for key, at in due.items() if key in self._beats]
+                waits = [at - now for at in (*due.values(), *again.values())]
                 self._came.wait(min([*waits, *([self._retry_at - now] if self._facts else [])], default=None))
             return None
+
+    def _again(self) -> dict[str, float]:
+        """When figures that stand still are to be told again."""
+        if self._is_finishing:
+            return {}
+        still = (self._standing.keys() & self._beaten.keys()) - self._beats.keys()
+        return {key: self._beaten[key] + REPEAT_INTERVAL_S for key in still}
 
     def _due(self, key: str) -> float:
         return self._beaten.get(key, float("-inf")) + BEAT_INTERVAL_S
