@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +42,17 @@ def skip_unless_met(block: Block) -> None:
     for name in NEEDS.get(block.words.get("needs", ""), ()):
         if not os.environ.get(name):
             pytest.skip(f"{name} is not set")
+
+
+@pytest.fixture(autouse=True)
+def alone_on_the_broker(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Pages name their pipelines, and two pipelines of one name refuse each other: other test sessions wait."""
+    if request.node.get_closest_marker("broker") is None:
+        yield
+        return
+    with (Path(tempfile.gettempdir()) / "pypz-docs-broker.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def shown_output_of(block: Block) -> Block | None:
