@@ -14,7 +14,7 @@ from pypz.core.channels.memory import MemoryTransport
 from pypz.core.channels.spi import StatusStream, Transport
 from pypz.core.channels.status import pack
 from pypz.core.commons.errors import ConfigurationError, TransportError
-from pypz.core.hooks.events import OperatorRef
+from pypz.core.hooks.events import ChannelStatus, OperatorRef, PortRef
 from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.relay import Relay
 from pypz.core.hooks.spec import hookimpl
@@ -111,6 +111,32 @@ def test_silence_of_all_is_told_from_a_location_that_is_away(host: PluginHost, b
         assert model.frame().members[0].mood is Mood.RUNNING
         ahead[0] = 110.0
         assert model.frame().members[0].mood is Mood.LOST
+    finally:
+        feed.close()
+
+
+def test_who_comes_after_a_failed_run_sees_its_last_figures(host: PluginHost, broken: Broken) -> None:
+    name = str(uuid.uuid4())
+    broken.is_mended.set()
+    stream = MemoryTransport(name, {}).open_status("p", create=True)
+    stream.put("run/r1", pack(run="r1", pipeline="p", groups={"p.reader": 1}, started_utc=time.time() - 60))
+    relay = Relay("p", "r1", [stream])
+    operator = OperatorRef("p", "r1", "p.reader", 0, "s1")
+    port = PortRef(operator, "in", "in", ("p.reader.in",))
+    relay.pypz_channel_status(ChannelStatus(port, "p.reader.in", "failed", 7, 1, 9, at_utc=time.time() - 48))
+    relay.pypz_operator_finished(operator, 115)
+    assert relay.close(5)
+    stream.put("finished/r1", pack(run="r1", outcome="failed"))
+    model = PipelineModel("p")
+    feed = Feed(model, "p", [(f"broken:{name}", {})], host)
+    feed.start()
+    try:
+        frame = wait_for(model, lambda frame: frame.mood is Mood.FAILED)
+        assert frame.had_ended
+        assert int(frame.elapsed_s) == 12
+        [reader] = frame.members
+        assert (reader.mood, reader.exit_code) == (Mood.FAILED, 115)
+        assert [(p.state, p.records) for p in reader.ports] == [("failed", 7)]
     finally:
         feed.close()
 

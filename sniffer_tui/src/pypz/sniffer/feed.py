@@ -30,6 +30,9 @@ FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 5.0
 """Seconds before a location that could not be opened is tried again: doubled up to this (chosen)."""
 
+CLOSE_S: Final = 1.0
+"""Seconds that closing may wait for the answer to a question already asked (chosen)."""
+
 Location = tuple[str, dict[str, str]]
 """Address of a transport and the ports' ``channelConfig``."""
 
@@ -80,14 +83,16 @@ class Feed:
         self._thread.start()
 
     def close(self) -> None:
-        """Observe no more; idempotent."""
+        """Observe no more; idempotent. Nobody waits long for a location that does not answer."""
         self._closing.set()
         self._here.unregister(self._observer)
         if self._thread.is_alive():
-            self._thread.join(LONGEST_PAUSE_S)
+            self._thread.join(CLOSE_S)
         with self._lock:
             self._close_receiver()
-            for close in (*(stream.close for stream in self._streams), *(one.close for one in self._transports)):
+            is_asking = self._thread.is_alive()
+            closing = [stream.close for stream in self._streams] + [one.close for one in self._transports]
+            for close in () if is_asking else closing:
                 with suppress(PypzError):
                     close()
         self._there.close()
@@ -163,7 +168,7 @@ class Feed:
 
     def _close_receiver(self) -> None:
         if self._receiver is not None:
-            self._receiver.close()
+            self._receiver.close(CLOSE_S)
             self._receiver = None
 
     # --- told by the receiver ---

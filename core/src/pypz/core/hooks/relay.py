@@ -83,12 +83,15 @@ class Relay:
 
     @hookimpl
     def pypz_channel_status(self, status: ChannelStatus) -> None:
-        """Keep the beat ``status/<member>/<port>/<channel>``."""
+        """Keep the beat ``status/<member>/<port>/<channel>``; the last one as a fact, too, for viewers that come later."""
         operator = status.port.operator
         if self._is_mine(operator):
             key, value = f"status/{operator.name}/{status.port.name}/{status.channel}", _bytes(status.to_json())
+            is_last = status.state in ("closed", "failed")
             for lane in self._lanes:
-                lane.beat(key, value, is_last=status.state == "closed")
+                lane.beat(key, value, is_last=is_last)
+                if is_last:
+                    lane.fact(key, value)
 
     def _port(self, port: PortRef, is_open: bool) -> None:
         self._fact(port.operator, f"port/{port.operator.name}/{port.name}", {"port": port.to_json(), "open": is_open})
