@@ -201,7 +201,9 @@ class SnifferApp(App[None]):
         title.append(frame.pipeline, "bold")
         if frame.run:
             title.append(f"  {SYMBOLS[frame.mood]} {frame.mood.value}", STYLES[TONES[frame.mood]])
-            title.append(f"  {elapsed_words(frame.elapsed_s)}  run {frame.run}")
+            if frame.elapsed_s or not frame.had_ended:
+                title.append(f"  {elapsed_words(frame.elapsed_s)}")
+            title.append(f"  run {frame.run}")
         else:
             title.append("  waits for the run to start", STYLES["warn"])
         self._set_text("#title", title)

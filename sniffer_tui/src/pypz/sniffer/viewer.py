@@ -79,8 +79,10 @@ class PipelineSnifferViewer:
 
 def has_screen() -> bool:
     """Whether there is a terminal to draw on, and nobody asked for plain lines."""
-    wants_plain = os.environ.get(PLAIN_VARIABLE, "") not in ("", "0")
-    return not wants_plain and sys.stdout.isatty() and sys.stdin.isatty() and os.environ.get("TERM", "") != "dumb"
+    if os.environ.get(PLAIN_VARIABLE, "") not in ("", "0") or os.environ.get("TERM", "") == "dumb":
+        return False
+    streams = (sys.stdin, sys.stdout, sys.__stderr__)  # Textual draws on the last one
+    return all(stream is not None and not stream.closed and stream.isatty() for stream in streams)
 
 
 def _write_line(line: str) -> None:
