@@ -238,6 +238,18 @@ def test_time_stands_still_when_the_run_has_ended(model: PipelineModel, clock: C
     assert (model.frame().elapsed_s, model.frame().mood) == (12, Mood.INTERRUPTED)
 
 
+def test_a_run_whose_members_have_all_ended_is_over_though_nobody_says_so(model: PipelineModel, clock: Clock) -> None:
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.operator_finished(ref(), 130)
+    assert model.frame().mood is not Mood.INTERRUPTED
+    clock.now += 3
+    model.operator_finished(ref("p.reader"), 115)
+    clock.now += 100
+    assert (model.frame().mood, model.frame().elapsed_s) == (Mood.FAILED, 3)
+    model.operator_state_changed(ref("p.reader", start="s2"), "StateOperationRunning")
+    assert model.frame().mood is Mood.RUNNING
+
+
 def test_the_time_counts_from_the_start_that_the_opening_entry_tells(clock: Clock) -> None:
     model = PipelineModel("p", PLAN, clock, wall_clock=lambda: 5060.0)
     model.run_known("p", "r1", {}, 5000.0)

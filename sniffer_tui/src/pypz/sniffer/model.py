@@ -18,10 +18,6 @@ from pypz.sniffer.telling import PORT_ORDER, Figures, Member, Port, Run, Start, 
 LOST_AFTER_S: Final = 5.0
 """Without a sign of life for that long a member counts as lost: members beat once a second at least."""
 
-JUST_SEEN_S: Final = 3.0
-"""A run that began longer ago, and whose end is seen within that time of its first sight, had ended before the viewer
-came (a status stream that is new is found within 2 s)."""
-
 RUNS_KEPT: Final = 8
 """Runs remembered, so that late news of an old run are known as such (chosen)."""
 
@@ -86,8 +82,6 @@ class PipelineModel:
                 run = self._run(pipeline.run)
                 if not run.outcome:
                     run.outcome, run.ended_at = outcome, self._clock()
-                    is_just_seen = run.ended_at - run.seen_at < JUST_SEEN_S
-                    run.is_end_old = is_just_seen and 0 < run.started_utc < run.seen_utc - JUST_SEEN_S
                     self._version += 1
 
     def operator_state_changed(self, operator: OperatorRef, new: str, *, is_here: bool = False) -> None:
@@ -179,12 +173,15 @@ class PipelineModel:
             if run is None:
                 return Frame(self.pipeline, members=self._member_views(None, now), notice=self._notice)
             members = self._member_views(run, now)
+            mood = _mood_of_run(run, members)
+            end = None if mood not in ENDED else run.last_heard_at if run.ended_at is None else run.ended_at
+            had_ended = end is not None and run.was_long_over(end)
             return Frame(
                 pipeline=self.pipeline,
                 run=run.id,
-                mood=_mood_of_run(run, members),
-                had_ended=run.is_end_old,
-                elapsed_s=self._elapsed(run, now),
+                mood=mood,
+                had_ended=had_ended,
+                elapsed_s=run.length_s if had_ended else run.elapsed_s(now if end is None else end),
                 members=members,
                 notice=self._notice,
             )
@@ -199,13 +196,6 @@ class PipelineModel:
         places = {group: place for place, group in enumerate(dict.fromkeys(p.group for p in planned.values()))}
         ordered = sorted(planned.values(), key=lambda p: (p.level, places[p.group], p.index, p.name))
         return tuple(self._member_view(p, told.get(p.name), now) for p in ordered)
-
-    def _elapsed(self, run: Run, now: float) -> float:
-        """Since the start, as far as its moment is known, until now or the end."""
-        if run.ended_at is None or not run.is_end_old:
-            ahead_s = max(0.0, run.seen_utc - run.started_utc) if run.started_utc else 0.0
-            return (now if run.ended_at is None else run.ended_at) - run.seen_at + ahead_s
-        return max(0.0, run.last_utc - run.started_utc) if run.started_utc else 0.0
 
     def _unplanned(self, name: str, index: int) -> PlannedOperator:
         group = name.removesuffix(f"_{index - 1}") if index else name
@@ -296,6 +286,9 @@ def _mood_of_start(start: Start, is_silent: bool) -> Mood:
     return _MOOD_OF_STATE.get(start.state, Mood.STARTING)
 
 
+ENDED: Final = frozenset({Mood.FINISHED, Mood.FAILED, Mood.INTERRUPTED})
+"""Nothing more is to be expected."""
+
 _MOOD_OF_EXIT: Final = {0: Mood.FINISHED, 130: Mood.INTERRUPTED}
 
 _MOOD_OF_STATE: Final = {
@@ -312,7 +305,10 @@ _MOOD_OF_OUTCOME: Final = {"finished": Mood.FINISHED, "failed": Mood.FAILED, "in
 def _mood_of_run(run: Run, members: Iterable[MemberView]) -> Mood:
     if run.outcome:
         return _MOOD_OF_OUTCOME.get(run.outcome, Mood.FINISHED)
-    moods = {member.mood for member in members} - {Mood.WAITING}
+    told = {member.mood for member in members}
+    if told and told <= ENDED:  # nobody says that it is over where Jobs of a cluster fail; all members do
+        return next(mood for mood in (Mood.FAILED, Mood.INTERRUPTED, Mood.FINISHED) if mood in told)
+    moods = told - {Mood.WAITING}
     if Mood.LOST in moods and moods <= {Mood.LOST, Mood.FINISHED, Mood.FAILED, Mood.INTERRUPTED}:
         return Mood.LOST
     if Mood.RUNNING in moods or not moods:

@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from pypz.sniffer.frames import Frame, MemberView, Mood, PortView
-from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.model import ENDED, PipelineModel
 from pypz.sniffer.table import count_words, elapsed_words, member_words, rate_words, short_name, waits_words
 
 LOOK_INTERVAL_S: Final = 0.2
 """As often as the screen is drawn."""
-
-ENDED: Final = frozenset({Mood.FINISHED, Mood.FAILED, Mood.INTERRUPTED})
 
 LAST_NEWS_S: Final = 3.0
 """Seconds that the members' last news may come after the end of the run (chosen; exits follow it at once)."""

@@ -32,6 +32,10 @@ PORT_ORDER: Final = ("", "opening", "open", "ended", "closed", "failed")
 RATE_WINDOW_S: Final = 5.0
 """Seconds over which a rate is taken (chosen: ten statuses)."""
 
+JUST_SEEN_S: Final = 3.0
+"""A run that began longer ago, and whose end is seen within that time of its first sight, had ended before the viewer
+came (a status stream that is new is found within 2 s)."""
+
 SHORTEST_RATE_S: Final = 0.5
 """A rate over less than the time between two statuses would only be noise."""
 
@@ -194,8 +198,26 @@ class Run:
     """By the starter's clock, to be read only; 0 when nobody told."""
     outcome: str = ""
     ended_at: float | None = None
-    is_end_old: bool = False
-    """It had ended when it was first seen."""
+
+    def was_long_over(self, end: float) -> bool:
+        """Whether it had ended before the viewer came, if its end was seen at this moment of the viewer's clock."""
+        return end - self.seen_at < JUST_SEEN_S and 0 < self.started_utc < self.seen_utc - JUST_SEEN_S
+
+    def elapsed_s(self, now: float) -> float:
+        """Since the start, as far as its moment is known, until a moment of the viewer's clock."""
+        ahead_s = max(0.0, self.seen_utc - self.started_utc) if self.started_utc else 0.0
+        return now - self.seen_at + ahead_s
+
+    @property
+    def length_s(self) -> float:
+        """From its start to the last figures, by the clocks of those who ran it; 0 when not known."""
+        return max(0.0, self.last_utc - self.started_utc) if self.started_utc else 0.0
+
+    @property
+    def last_heard_at(self) -> float:
+        """When the last news came, by the viewer's clock."""
+        starts = [member.current for member in self.members.values()]
+        return max((start.heard_at for start in starts if start is not None), default=self.seen_at)
 
     @property
     def last_utc(self) -> float:
