@@ -26,7 +26,7 @@ ALL = {"writer.output_port": RECORDS, "reader.input_port": RECORDS}
 
 @pytest.mark.parametrize("stage", ["logger", "parameters"])
 def test_a_sniffer_started_first_follows_the_run_to_its_final_counts(tmp_path: Path, stage: str) -> None:
-    project = Project(tmp_path, stage, sleep="0.1")
+    project = Project(tmp_path, stage, sleep="0.2")
     sniffer = Watched(project.start("sniffer", PYPZ_SNIFFER_PLAIN="next"))
     sniffer.wait_for("wait")
     code, output = project.run("execute")
@@ -36,7 +36,7 @@ def test_a_sniffer_started_first_follows_the_run_to_its_final_counts(tmp_path: P
     assert sniffer.process.returncode == 0, told
     for line in ("writer: running", "reader: running", "writer: finished", "reader: finished", "pipeline: finished"):
         assert line in told
-    assert re.search(r"writer\.output_port: open \d+ records, [\d.]+/s", told), told
+    assert re.search(r"writer\.output_port: open \d+ records", told), told
     assert closed_counts(told) == ALL
 
 
