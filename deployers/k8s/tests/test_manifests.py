@@ -175,6 +175,12 @@ def test_secret_values_stand_in_the_secret_only_and_each_operator_gets_its_own()
     assert "open sesame" not in repr(made)
 
 
+def test_the_others_are_told_which_operators_are_skipped() -> None:
+    _, *jobs = dependent_manifests(plan(OperatorPlan("a", "image"), OperatorPlan("b", "image", mode="Skip")))
+    assert env_of(jobs[0]["spec"]["template"]["spec"]["containers"][0])["PYPZ_SKIPPED"] == "pipe.b"
+    assert "PYPZ_SKIPPED" not in env_of(container_with())
+
+
 def test_the_users_environment_goes_before_ours_but_not_before_what_the_runner_needs() -> None:
     assert env_of(container_with(env=[{"name": "HOME", "value": "/data"}]))["HOME"] == "/data"
     with pytest.raises(DeploymentException, match=r"pipe\.reader: the environment variable 'PYPZ_RUN' is set by pypz"):

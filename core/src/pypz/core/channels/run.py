@@ -31,6 +31,10 @@ ADMIN_TIMEOUT_S: Final = 60.0
 RELAY_CLOSE_S: Final = 5.0
 """Seconds that the relay may take for its last facts (chosen)."""
 
+SKIPPED_VARIABLE: Final = "PYPZ_SKIPPED"
+"""Environment variable with the full names, separated by commas, of operators that a starter of lone members leaves out
+(mode Skip): they are not in the roster, nobody waits for them."""
+
 _TEMPLATES: Final = TemplateResolver("$(", ")")
 
 JOINING_MODES: Final = ("Standard", "WithoutResourceDeletion")
@@ -129,7 +133,11 @@ class PipelineRun:
         self._is_lone = member is not None
         self._prefix = namespace_of(whole)
         self._ref = PipelineRef(whole.get_full_name(), self.id)
-        self._groups = {self.prefixed(op.get_full_name()): int(op.get_group_size()) for op in operators_of(whole)}
+        skipped = os.environ.get(SKIPPED_VARIABLE, "").split(",")
+        self._groups = {
+            self.prefixed(op.get_full_name()): 0 if op.get_full_name() in skipped else int(op.get_group_size())
+            for op in operators_of(whole)
+        }
         self._here: dict[str, list[str]] = {}
         self._hubs: dict[str, StatusHub] = {}
         self._transports: dict[pool.Address, Transport] = {}

@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pypz.core.channels.run import SKIPPED_VARIABLE
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError
 from pypz.deployers.k8s.api import Manifest
 from pypz.deployers.k8s.parameters import KubernetesParameter
+from pypz.executors.commons import ExecutionMode
 from pypz.utils.k8s.errors import DeploymentException
 from pypz.utils.k8s.names import MAX_JOB_NAME, MAX_LABEL, label_value, object_name
 
@@ -43,6 +45,7 @@ _OURS: Final = (
     "PYPZ_OPERATOR_INSTANCE_NAME",
     "PYPZ_OPERATOR_EXEC_MODE",
     "PYPZ_RUN",
+    SKIPPED_VARIABLE,
 )
 """Environment variables that a user cannot set."""
 
@@ -312,6 +315,7 @@ def _environment(plan: PipelinePlan, operator: OperatorPlan, where: str) -> list
     taken = sorted(names & {*_OURS, *operator.secret_keys})
     if taken:
         raise DeploymentException(f"{where}: the environment variable {taken[0]!r} is set by pypz; choose another name")
+    skipped = ",".join(f"{plan.name}.{o.name}" for o in plan.operators if o.mode == ExecutionMode.Skip.value)
     ours: list[Manifest] = [
         {
             "name": "JOB_COMPLETION_INDEX",
@@ -321,6 +325,7 @@ def _environment(plan: PipelinePlan, operator: OperatorPlan, where: str) -> list
         {"name": "PYPZ_OPERATOR_INSTANCE_NAME", "value": operator.name},
         {"name": "PYPZ_OPERATOR_EXEC_MODE", "value": operator.mode},
         {"name": "PYPZ_RUN", "value": plan.run},
+        *([{"name": SKIPPED_VARIABLE, "value": skipped}] if skipped else []),
         {"name": "HOME", "value": "/tmp"},
         {"name": "PYTHONUNBUFFERED", "value": "1"},
         *(
