@@ -144,28 +144,32 @@ def test_a_key_beats_at_most_twice_a_second_and_its_last_figure_arrives(host: Pl
     assert stream.written[-1][2]["records"] == records
 
 
-def test_a_figure_that_stands_still_is_told_again_until_its_port_is_closed(
+def test_a_figure_that_stands_still_becomes_a_fact_once_and_the_last_one_at_once(
     host: PluginHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pypz.core.hooks.relay.REPEAT_INTERVAL_S", 0.1)
+    monkeypatch.setattr("pypz.core.hooks.relay.STILL_S", 0.1)
     stream = Stream()
     relay = Relay("pipe", "run1", [stream])
     host.register(relay)
-    host.channel_status(status(operator(), 5))
-    deadline = time.monotonic() + 10
     pause = threading.Event()
-    while len(stream.written) < 4:
-        assert time.monotonic() < deadline
-        pause.wait(0.01)
-    assert {values["records"] for _, _, values in stream.written} == {5}
-    host.channel_status(dataclasses.replace(status(operator(), 6), state="closed"))
-    assert host.flush(10)
-    while sum(values.get("state") == "closed" for _, _, values in stream.written) < 2:
-        assert time.monotonic() < deadline
-        pause.wait(0.01)
-    pause.wait(0.5)
+
+    def told_in_time(records: int, count: int) -> list[str]:
+        deadline = time.monotonic() + 10
+        while True:
+            kinds = [kind for kind, _, values in stream.written if values["records"] == records]
+            if len(kinds) >= count or time.monotonic() > deadline:
+                return kinds
+            pause.wait(0.01)
+
+    host.channel_status(status(operator(), 5))
+    assert told_in_time(5, 2) == ["beat", "fact"]
+    host.channel_status(status(operator(), 6))
+    assert told_in_time(6, 1) == ["beat"]
+    pause.wait(0.3)
+    assert told_in_time(6, 1) == ["beat"], "the next fact of this key is not due yet"
+    host.channel_status(dataclasses.replace(status(operator(), 7), state="closed"))
+    assert sorted(told_in_time(7, 2)) == ["beat", "fact"]
     assert relay.close(10)
-    assert sorted(kind for kind, _, values in stream.written if values["records"] == 6) == ["beat", "fact"]
 
 
 def test_a_stream_that_fails_gets_the_last_states_later_and_the_other_one_all_at_once(

@@ -21,8 +21,11 @@ from pypz.core.hooks.spec import hookimpl
 BEAT_INTERVAL_S: Final = 0.5
 """Seconds between two figures of one key (design: at most twice a second)."""
 
-REPEAT_INTERVAL_S: Final = 2.0
-"""Seconds after which a figure that stands still is told again: a viewer that came later, or a lost beat (chosen)."""
+STILL_S: Final = 2.0
+"""Seconds after which a figure that stands still becomes a fact, for viewers that came later (chosen)."""
+
+STILL_INTERVAL_S: Final = 30.0
+"""Seconds between two such facts of one key, so that what comes in bursts does not fill the facts (chosen)."""
 
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 5.0
@@ -83,15 +86,13 @@ class Relay:
 
     @hookimpl
     def pypz_channel_status(self, status: ChannelStatus) -> None:
-        """Keep the beat ``status/<member>/<port>/<channel>``; the last one as a fact, too, for viewers that come later."""
+        """Keep the beat ``status/<member>/<port>/<channel>``; the last one, or one that stands still, as a fact, too."""
         operator = status.port.operator
         if self._is_mine(operator):
             key, value = f"status/{operator.name}/{status.port.name}/{status.channel}", _bytes(status.to_json())
             is_last = status.state in ("closed", "failed")
             for lane in self._lanes:
                 lane.beat(key, value, is_last=is_last)
-                if is_last:
-                    lane.fact(key, value)
 
     def _port(self, port: PortRef, is_open: bool) -> None:
         self._fact(port.operator, f"port/{port.operator.name}/{port.name}", {"port": port.to_json(), "open": is_open})
@@ -116,6 +117,7 @@ class _Lane:
         self._beats: dict[str, bytes] = {}
         self._beaten: dict[str, float] = {}
         self._standing: dict[str, bytes] = {}
+        self._kept: dict[str, float] = {}
         self._pause_s = 0.0
         self._retry_at = 0.0
         self._is_finishing = False
@@ -131,15 +133,14 @@ class _Lane:
             self._came.notify()
 
     def beat(self, key: str, value: bytes, is_last: bool = False) -> None:
-        """Write a figure soon, and again from time to time, unless it is the last one of its key."""
+        """Write a figure soon; the last one of its key, and one that stands still, as a fact, too."""
         with self._came:
             if key not in self._beats:
                 self._came.notify()
             self._beats[key] = value
+            self._standing[key] = value
             if is_last:
-                self._standing.pop(key, None)
-            else:
-                self._standing[key] = value
+                self._facts[key] = self._standing.pop(key)
 
     def finish(self) -> None:
         with self._came:
@@ -179,8 +180,10 @@ class _Lane:
                 now = time.monotonic()
                 due = {key: 0.0 if self._is_finishing else self._due(key) for key in self._beats}
                 beats = {key: self._beats.pop(key) for key, at in due.items() if at <= now}
-                again = self._again()
-                beats |= {key: self._standing[key] for key, at in again.items() if at <= now}
+                still = self._still()
+                for key in [key for key, at in still.items() if at <= now]:
+                    self._facts[key] = self._standing.pop(key)
+                    self._kept[key] = now
                 facts: dict[str, bytes] = {}
                 if self._facts and now >= self._retry_at:
                     facts, self._facts = self._facts, facts
@@ -189,16 +192,17 @@ class _Lane:
                     return facts, beats
                 if self._is_finishing and not self._facts:
                     break
-                waits = [at - now for at in (*due.values(), *again.values())]
+                waits = [at - now for at in (*due.values(), *still.values())]
                 self._came.wait(min([*waits, *([self._retry_at - now] if self._facts else [])], default=None))
             return None
 
-    def _again(self) -> dict[str, float]:
-        """When figures that stand still are to be told again."""
+    def _still(self) -> dict[str, float]:
+        """When figures that stand still are to become facts."""
         if self._is_finishing:
             return {}
         still = (self._standing.keys() & self._beaten.keys()) - self._beats.keys()
-        return {key: self._beaten[key] + REPEAT_INTERVAL_S for key in still}
+        never = float("-inf")
+        return {key: max(self._beaten[key] + STILL_S, self._kept.get(key, never) + STILL_INTERVAL_S) for key in still}
 
     def _due(self, key: str) -> float:
         return self._beaten.get(key, float("-inf")) + BEAT_INTERVAL_S
