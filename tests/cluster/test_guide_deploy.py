@@ -178,3 +178,18 @@ def test_an_operator_that_raises_ends_the_pipeline_with_its_reason_and_keeps_its
 
     deployer.destroy("failing")
     assert objects_of(api) == before
+
+
+def test_a_reader_ends_when_its_writer_was_left_out_of_the_deployment(
+    request: pytest.FixtureRequest, admin: AdminClient, namespace: str
+) -> None:
+    project = request.getfixturevalue("project")
+    text = project.script("deploy", namespace)
+    collector = LogCollector(api_of(request.getfixturevalue("kubeconfig"), namespace), "pipeline")
+    with collector.collecting():
+        done = run_script(
+            text.replace("deploy(pipeline)", "deploy(pipeline, ignore_operators=[pipeline.writer])"),
+            {"PYTHONPATH": str(project.folder)},
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert collector.lines("writer", r"(record)") == collector.lines("reader", r"(Received record)") == []
