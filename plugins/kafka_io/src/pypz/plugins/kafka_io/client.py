@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from pypz.core.channels.spi import (
     AssignmentListener,
@@ -15,6 +15,7 @@ from pypz.core.channels.spi import (
     BlockReader,
     BlockWriter,
     ChannelInfo,
+    Committed,
     MemberNote,
     Received,
     Unit,
@@ -23,14 +24,13 @@ from pypz.core.commons.errors import (
     BlockTooLargeError,
     ChannelGoneError,
     NotBuiltYetError,
-    RetriableError,
     TransportError,
     TransportTimeoutError,
     WokenError,
 )
 from pypz.plugins.kafka_io.config import Config
 from pypz.plugins.kafka_io.faults import GONE, Sight, make_client
-from pypz.plugins.kafka_io.pulling import Puller, warm
+from pypz.plugins.kafka_io.pulling import Place, Puller, warm
 from pypz.plugins.kafka_io.reading import Inbox, KafkaReader
 from pypz.plugins.kafka_io.topics import Topics
 
@@ -48,7 +48,7 @@ class KafkaClient:
         self._topics = topics
         self._inbox = Inbox()
         self._pullers: dict[str, Puller] = {}
-        self._readers: list[tuple[str, KafkaReader]] = []
+        self._readers: list[KafkaReader] = []
         self._outputs: dict[int, _Output] = {}
         self._wakes = 0
         self.is_closed = False
@@ -91,12 +91,12 @@ class KafkaClient:
                 self._config,
                 self._config.reader(group),
                 channel.name,
-                lambda messages: self._inbox.take_in(self._pullers[group], messages),
+                lambda messages: self._inbox.take_in(self._pullers[group].sight, messages),
+                self._inbox.fail,
                 may_pull=self._inbox.may_pull,
             )
-            self._inbox.pullers.append(puller)
-        reader = KafkaReader(channel, partitions, puller, self._inbox, self._topics)
-        self._readers.append((group, reader))
+        reader = KafkaReader(channel, group, partitions, puller, self._inbox, self._topics)
+        self._readers.append(reader)
         return reader
 
     # --- reading ---
@@ -109,8 +109,8 @@ class KafkaClient:
             PositionGoneError: The log does not hold where to read from.
             TransportError: Reading is impossible for good.
         """
-        for _, reader in self._readers:
-            reader.assign_pending()
+        for reader in self._readers:
+            reader.start_pending()
         return self._inbox.read(max_blocks, timeout_s)
 
     def commit(self, unit: Unit, timeout_s: float) -> None:
@@ -120,39 +120,20 @@ class KafkaClient:
             RetriableError: No coordinator answers; the same unit may be committed again.
             TransportError: It cannot be committed.
         """
-        by_group: dict[str, list[TopicPartition]] = {}
-        for (channel, partition), committed in unit.positions.items():
-            place = TopicPartition(channel, partition, int(committed.position), metadata=committed.note)
-            by_group.setdefault(self._group_of(channel, partition), []).append(place)
+        by_group: dict[str, dict[Place, Committed]] = {}
+        for place, committed in unit.positions.items():
+            by_group.setdefault(self._group_of(place), {})[place] = committed
         deadline = time.monotonic() + timeout_s
-        for group, places in by_group.items():
-            self._commit_group(self._pullers[group], places, deadline)
+        for group, positions in by_group.items():
+            self._topics.commit(group, positions, max(0.01, deadline - time.monotonic()))
 
-    def _group_of(self, channel: str, partition: int) -> str:
-        for group, reader in self._readers:
-            if reader.channel.name == channel and partition in reader.partitions:
-                return group
+    def _group_of(self, place: Place) -> str:
+        for reader in self._readers:
+            if reader.channel.name == place[0] and place[1] in reader.partitions:
+                return reader.group
         raise TransportError(
-            f"channel {channel!r}, partition {partition} cannot be committed: this client does not read it"
+            f"channel {place[0]!r}, partition {place[1]} cannot be committed: this client does not read it"
         )
-
-    def _commit_group(self, puller: Puller, places: list[TopicPartition], deadline: float) -> None:
-        names = ", ".join(sorted({repr(place.topic) for place in places}))
-        doing = f"positions of {names} could not be committed"
-        if time.monotonic() >= deadline:
-            raise RetriableError(puller.sight.with_cause(f"{doing} in time"))
-        try:
-            found: list[TopicPartition] = puller.call(
-                lambda: puller.consumer.commit(offsets=places, asynchronous=False)
-            )
-        except KafkaException as error:
-            puller.look_around()
-            found_error = puller.sight.translate(error, doing)
-            is_passing = isinstance(found_error, TransportTimeoutError) or error.args[0].retriable()
-            raise (RetriableError(str(found_error)) if is_passing else found_error) from error
-        for place in found:
-            if place.error is not None:
-                raise puller.sight.translate_kafka(place.error, doing)
 
     # --- writing ---
 

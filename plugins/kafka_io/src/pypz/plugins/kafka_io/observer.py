@@ -21,15 +21,14 @@ class KafkaObserver:
             config,
             config.reader(f"{channel.name}.observer"),  # a name is asked for; no group of it ever exists
             channel.name,
-            lambda messages: self._inbox.take_in(self._puller, messages),
+            lambda messages: self._inbox.take_in(self._puller.sight, messages),
+            self._inbox.fail,
             may_pull=self._inbox.may_pull,
         )
-        self._inbox.pullers.append(self._puller)
-        self._reader = KafkaReader(channel, range(channel.partitions), self._puller, self._inbox, topics)
-        places = [(channel.name, number) for number in range(channel.partitions)]
-        for (_, number), end in topics.offsets(places, "latest").items():  # as of now, not of the first read
-            self._reader.seek(number, str(end))
-        self._reader.assign_pending()
+        self._reader = KafkaReader(channel, "", range(channel.partitions), self._puller, self._inbox, topics)
+        for number in range(channel.partitions):
+            self._reader.seek(number, "end")
+        self._reader.start_pending()  # the end is that of now, not of the first read
         self.is_closed = False
 
     def committed(self, partition: int) -> Committed | None:
@@ -54,8 +53,7 @@ class KafkaObserver:
 
     def read(self, max_blocks: int, timeout_s: float) -> list[Received]:
         """Give blocks, waiting for the first; [] at the time-out."""
-        self._reader.assign_pending()
-        return self._inbox.read(max_blocks, timeout_s)
+        return self._reader.read(max_blocks, timeout_s)
 
     def close(self) -> None:
         """Let go of the consumer; idempotent."""

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, Literal
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from pypz.core.channels.spi import Block, ChannelInfo, Committed, Position, Received
 from pypz.core.commons.errors import ConfigurationError, PositionGoneError
 from pypz.plugins.kafka_io.faults import FORBIDDEN, GONE, Sight
-from pypz.plugins.kafka_io.pulling import Puller
+from pypz.plugins.kafka_io.pulling import Place, Puller
 from pypz.plugins.kafka_io.topics import Topics
 
 INBOX_BYTES: Final = 8 * 1024 * 1024
@@ -24,25 +24,23 @@ HELD_BYTES: Final = 4 * 1024 * 1024
 COMMITTED_S: Final = 30.0
 """Seconds for the answer what stands committed (chosen)."""
 
-Place = tuple[str, int]
-"""Channel and partition."""
-
 
 class Inbox:
     """Blocks that the pullers of one client have brought, for the one thread that reads."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        self.pullers: list[Puller] = []
         self.behind: dict[Place, int] = {}
-        """Offset behind the last block that was read, or where reading begins; negative: at the first or the end."""
-        self.paused: set[Place] = set()
-        self.assigned: set[Place] = set()
+        """Offset behind the last block that was read, or where reading begins."""
+        self._pullers: dict[Place, Puller] = {}
+        self._moving: dict[Place, int] = {}
+        """Partitions whose seek has not been carried out yet: what comes of them is dropped."""
+        self._paused: set[Place] = set()
         self._blocks: deque[Received] = deque()
         self._bytes = 0
         self._held: dict[Place, deque[Received]] = {}
         self._held_bytes: dict[Place, int] = {}
-        self._stopped: dict[Place, Puller] = {}
+        self._stopped: set[Place] = set()
         self._failure: Exception | None = None
         self._woken = False
 
@@ -50,9 +48,9 @@ class Inbox:
 
     def may_pull(self) -> bool:
         """Whether there is room, and somebody who would read."""
-        return self._bytes < INBOX_BYTES and not self.assigned <= self.paused
+        return self._bytes < INBOX_BYTES and not self._pullers.keys() <= self._paused
 
-    def take_in(self, puller: Puller, messages: Sequence[Message]) -> None:
+    def take_in(self, sight: Sight, messages: Sequence[Message]) -> None:
         """Put messages behind the others."""
         blocks = []
         failure = None
@@ -60,11 +58,19 @@ class Inbox:
             if message.error() is None:
                 blocks.append(_received(message))
             else:
-                failure = failure or _fatal(message, puller.sight)
+                failure = failure or _fatal(message, sight)
         with self.changed:
+            if self._moving:
+                blocks = [block for block in blocks if (block.channel, block.partition) not in self._moving]
             self._blocks.extend(blocks)
             self._bytes += sum(len(block.block.payload) for block in blocks)
             self._failure = self._failure or failure
+            self.changed.notify_all()
+
+    def fail(self, error: Exception) -> None:
+        """Have the next `read` raise this, behind what is here."""
+        with self.changed:
+            self._failure = self._failure or error
             self.changed.notify_all()
 
     # --- any thread ---
@@ -82,9 +88,12 @@ class Inbox:
         deadline = time.monotonic() + timeout_s
         with self.changed:
             while True:
+                was_full = self._bytes >= INBOX_BYTES
                 found = self._pop(max_blocks)
+                if was_full and self._bytes < INBOX_BYTES:
+                    self._poke()
                 if found:
-                    break
+                    return found
                 if self._failure is not None:
                     raise self._failure
                 if self._woken:
@@ -94,8 +103,6 @@ class Inbox:
                 if left <= 0:
                     return []
                 self.changed.wait(left)
-        self._poke()
-        return found
 
     def _pop(self, max_blocks: int) -> list[Received]:
         found: list[Received] = []
@@ -103,74 +110,94 @@ class Inbox:
             block = self._blocks.popleft()
             place = (block.channel, block.partition)
             size = len(block.block.payload)
-            if place in self.paused:
+            self._bytes -= size
+            if place in self._paused:
                 self._held.setdefault(place, deque()).append(block)
                 self._held_bytes[place] = self._held_bytes.get(place, 0) + size
-                self._bytes -= size
-                continue
-            self._bytes -= size
-            if place in self.behind:  # else it was let go of
+                if self._held_bytes[place] > HELD_BYTES and place not in self._stopped:
+                    self._stopped.add(place)
+                    self._pullers[place].post(partial(_pause, place))
+            else:
                 self.behind[place] = int(block.next_position)
                 found.append(block)
-        self._hold_back()
         return found
-
-    def _hold_back(self) -> None:
-        """Have the consumer stop where too much of a paused partition is kept here, while others go on."""
-        for place, size in self._held_bytes.items():
-            if size > HELD_BYTES and place not in self._stopped:
-                puller = next(puller for puller in self.pullers if place in puller.places)
-                puller.tell(partial(puller.consumer.pause, [TopicPartition(*place)]))
-                self._stopped[place] = puller
 
     def pause(self, places: Iterable[Place]) -> None:
         """Give out nothing of these until `resume`."""
         with self.changed:
-            self.paused |= set(places)
+            self._paused |= set(places)
 
     def resume(self, places: Iterable[Place]) -> None:
         """Undo `pause`; what was kept comes first."""
         with self.changed:
             for place in places:
-                self.paused.discard(place)
+                self._paused.discard(place)
                 kept = self._held.pop(place, deque())
                 self._bytes += self._held_bytes.pop(place, 0)
                 self._blocks.extendleft(reversed(kept))
-                puller = self._stopped.pop(place, None)
-                if puller is not None:
-                    puller.tell(partial(puller.consumer.resume, [TopicPartition(*place)]))
+                if place in self._stopped:
+                    self._stopped.discard(place)
+                    self._pullers[place].post(partial(_resume, place))
             self.changed.notify_all()
-        self._poke()
+            self._poke()
 
-    def start_at(self, place: Place, offset: int) -> None:
-        """Reading of a partition begins there; what is here of it is dropped."""
+    def start(self, puller: Puller, offsets: dict[Place, int]) -> None:
+        """Begin to read partitions."""
+        with self.changed:
+            self.behind |= offsets
+            self._pullers |= dict.fromkeys(offsets, puller)
+        puller.assign(offsets)
+
+    def is_reading(self, place: Place) -> bool:
+        """Whether a partition was started."""
+        return place in self._pullers
+
+    def move(self, place: Place, offset: int) -> None:
+        """Read a partition on from elsewhere; what is here of it is dropped."""
         with self.changed:
             self.behind[place] = offset
-            self.assigned.add(place)
+            self._moving[place] = self._moving.get(place, 0) + 1
             kept = [block for block in self._blocks if (block.channel, block.partition) != place]
             self._blocks = deque(kept)
             self._bytes = sum(len(block.block.payload) for block in kept)
             self._held.pop(place, None)
             self._held_bytes.pop(place, None)
 
+        def task(consumer: Consumer) -> None:
+            consumer.seek(TopicPartition(*place, offset))
+            with self.changed:
+                self._moving[place] -= 1
+                if not self._moving[place]:
+                    del self._moving[place]
+
+        self._pullers[place].post(task)
+
     def _poke(self) -> None:
-        for puller in self.pullers:
+        for puller in set(self._pullers.values()):
             puller.poke()
 
 
 class KafkaReader:
     """Some partitions of one channel, read by a puller that others may share."""
 
-    def __init__(self, channel: ChannelInfo, partitions: Sequence[int], puller: Puller, inbox: Inbox, topics: Topics):
+    def __init__(
+        self,
+        channel: ChannelInfo,
+        group: str,
+        partitions: Sequence[int],
+        puller: Puller,
+        inbox: Inbox,
+        topics: Topics,
+    ) -> None:
         self.channel = channel
+        self.group = group
         self.partitions = tuple(partitions)
-        self.to_assign: dict[int, int] = {}
-        """Partitions told to start, not yet handed to the consumer: it takes many at once better than one by one."""
-        self.puller = puller
+        self._starts: dict[int, str] = {}
+        """Where partitions start that were not handed to the consumer yet: it takes many at once better than one by one."""
+        self._puller = puller
         self._inbox = inbox
         self._topics = topics
         self._answers: dict[int, Committed | PositionGoneError | None] = {}
-        self._ends: dict[int, int] = {}
 
     def committed(self, partition: int) -> Committed | None:
         """What stands committed; None when nothing ever was.
@@ -189,44 +216,45 @@ class KafkaReader:
 
     def _ask_committed(self) -> dict[int, Committed | PositionGoneError | None]:
         name = self.channel.name
-        found = self.puller.committed([TopicPartition(name, number) for number in self.partitions], COMMITTED_S)
-        held = {place.partition: place for place in found if place.offset >= 0}
-        firsts = self._topics.offsets([(name, number) for number in held], "earliest") if held else {}
-        answers: dict[int, Committed | PositionGoneError | None] = dict.fromkeys(self.partitions)
-        for number, place in held.items():
-            first = firsts[name, number]
-            if place.offset < first:
+        found = self._topics.committed(self.group, name, self.partitions, COMMITTED_S)
+        firsts = self._topics.offsets([(name, number) for number in found], "earliest") if found else {}
+        answers: dict[int, Committed | PositionGoneError | None] = {n: found.get(n) for n in self.partitions}
+        for (_, number), first in firsts.items():
+            position = int(found[number].position)
+            if position < first:
                 answers[number] = PositionGoneError(
-                    f"channel {name!r}, partition {number}: the committed position {place.offset} is gone, the log begins "
-                    f"at {first} (retention has passed it); start with --fresh, or move the group's offsets to {first} "
-                    "and accept the loss"
+                    f"channel {name!r}, partition {number}: the committed position {position} is gone, the log begins at "
+                    f"{first} (retention has passed it); start with --fresh, or set the offset of group {self.group!r} to "
+                    f"{first} and accept the loss"
                 )
-            else:
-                answers[number] = Committed(str(place.offset), place.metadata or "")
         return answers
 
     def seek(self, partition: int, position: Position | Literal["first", "end"]) -> None:
         """Read on from there."""
         self._check(partition)
-        offset = _offset_of(position)
+        if position not in ("first", "end") and not position.isdigit():
+            raise ConfigurationError(f"position {position!r} is none of Kafka's, which are whole numbers")
         place = (self.channel.name, partition)
-        if place not in self._inbox.assigned or partition in self.to_assign:
-            self.to_assign[partition] = offset
-            self._inbox.start_at(place, offset)
-            return
+        if self._inbox.is_reading(place):
+            self._inbox.move(place, self._offsets({partition: position})[place])
+        else:
+            self._starts[partition] = position
 
-        def move() -> None:
-            self.puller.consumer.seek(TopicPartition(*place, offset))
-            self._inbox.start_at(place, offset)
+    def start_pending(self) -> None:
+        """Hand the partitions that were told where to start to the consumer."""
+        if self._starts:
+            starts, self._starts = self._starts, {}
+            self._inbox.start(self._puller, self._offsets(starts))
 
-        self.puller.suspended(move)
-
-    def assign_pending(self) -> None:
-        """Hand the partitions that were told to start to the consumer."""
-        if self.to_assign:
-            places = [TopicPartition(self.channel.name, number, offset) for number, offset in self.to_assign.items()]
-            self.to_assign = {}
-            self.puller.assign(places)
+    def _offsets(self, starts: Mapping[int, str]) -> dict[Place, int]:
+        """Offsets as numbers: the consumer would look up the first and the end by itself, but one after the other."""
+        name = self.channel.name
+        found = {(name, number): int(start) for number, start in starts.items() if start.isdigit()}
+        for word, which in (("first", "earliest"), ("end", "latest")):
+            asked = [(name, number) for number, start in starts.items() if start == word]
+            if asked:
+                found |= self._topics.offsets(asked, which, COMMITTED_S)
+        return found
 
     def pause(self, partitions: Sequence[int]) -> None:
         """Give out nothing more of these partitions until `resume`."""
@@ -237,19 +265,18 @@ class KafkaReader:
         self._inbox.resume((self.channel.name, number) for number in partitions)
 
     def lag(self) -> Mapping[int, int]:
-        """Entries behind what was read, by what the last answers of the brokers said; 0 before the first."""
+        """Entries behind what was read, by what the brokers' last answers said; 0 before the first."""
         found = {}
         for number in self.partitions:
-            behind = self._inbox.behind.get((self.channel.name, number), OFFSET_END)
-            first, end = self.puller.end_of(self.channel.name, number)
-            if behind == OFFSET_BEGINNING:
-                behind = max(first, 0)
-            found[number] = max(0, end - behind) if behind >= 0 and end >= 0 else 0
+            place = (self.channel.name, number)
+            end = self._puller.ends.get(place, 0)
+            found[number] = max(0, end - self._inbox.behind.get(place, end))
         return found
 
     def read(self, max_blocks: int, timeout_s: float) -> list[Received]:
-        """Not for readers of clients: use `ChannelClient.read`."""
-        raise NotImplementedError("blocks of this reader come out of ChannelClient.read")
+        """Give this reader's blocks; for viewers. Those of a client come out of `ChannelClient.read`."""
+        self.start_pending()
+        return self._inbox.read(max_blocks, timeout_s)
 
     def _check(self, partition: int) -> None:
         if partition not in self.partitions:
@@ -258,14 +285,12 @@ class KafkaReader:
             )
 
 
-def _offset_of(position: str) -> int:
-    if position == "first":
-        return int(OFFSET_BEGINNING)
-    if position == "end":
-        return int(OFFSET_END)
-    if not position.isdigit():
-        raise ConfigurationError(f"position {position!r} is none of Kafka's, which are whole numbers")
-    return int(position)
+def _pause(place: Place, consumer: Consumer) -> None:
+    consumer.pause([TopicPartition(*place)])
+
+
+def _resume(place: Place, consumer: Consumer) -> None:
+    consumer.resume([TopicPartition(*place)])
 
 
 def _received(message: Message) -> Received:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from pypz.core.channels.spi import Member, StatusEntry
 from pypz.core.commons.errors import ChannelGoneError, ConfigurationError, PypzError, TransportError
@@ -105,13 +105,13 @@ class KafkaStatusStream:
             self._incarnation = None if topic is None else topic.incarnation
 
     def _make_puller(self) -> Puller:
-        return Puller(self._config, self._config.status_reader(self._group), self._names[0], self._arrived)
+        return Puller(self._config, self._config.status_reader(self._group), self._names[0], self._arrived, self._fail)
 
     def _start(self, puller: Puller) -> None:
         facts, beats = self._names
         end = self._topics.offsets([(beats, 0)], "latest")[beats, 0]
         self._puller = puller
-        puller.assign([TopicPartition(facts, 0, 0), TopicPartition(beats, 0, end)])
+        puller.assign({(facts, 0): 0, (beats, 0): end})
 
     def _look(self) -> None:
         """Viewers: attach to the stream once it is there, also when it was made anew."""
@@ -148,6 +148,11 @@ class KafkaStatusStream:
                     self._take(message)
                 else:
                     self._take_error(message)
+            self._state.notify_all()
+
+    def _fail(self, error: Exception) -> None:
+        with self._state:
+            self._failure = self._failure or error
             self._state.notify_all()
 
     def _take(self, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""Topics: made, described, deleted and measured through one AdminClient."""
+"""Topics and what groups have committed for them, through one AdminClient: every answer has its deadline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its own names are not marked as exported
     AdminClient,
     ConfigResource,
@@ -19,7 +25,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its own nam
     ResourceType,
 )
 
-from pypz.core.commons.errors import ChannelMismatchError, TransportError, TransportTimeoutError
+from pypz.core.channels.spi import Committed
+from pypz.core.commons.errors import ChannelMismatchError, RetriableError, TransportError, TransportTimeoutError
 from pypz.plugins.kafka_io.config import Config
 from pypz.plugins.kafka_io.faults import FORBIDDEN, GONE, Sight, make_client
 
@@ -104,7 +111,8 @@ class Topics:
         self, partitions: Iterable[tuple[str, int]], which: str, timeout_s: float = REQUEST_S
     ) -> dict[tuple[str, int], int]:
         """First or last (``earliest``, ``latest``) offsets; the last is that of the entry to come."""
-        spec: Any = (OffsetSpec.earliest if which == "earliest" else OffsetSpec.latest)()
+        make_spec: Any = OffsetSpec.earliest if which == "earliest" else OffsetSpec.latest
+        spec = make_spec()
         asked = {TopicPartition(topic, number): spec for topic, number in partitions}
         futures = self._admin.list_offsets(asked, request_timeout=timeout_s)
         return {
@@ -113,6 +121,49 @@ class Topics:
             )
             for place, future in futures.items()
         }
+
+    # --- groups ---
+
+    def committed(self, group: str, topic: str, partitions: Iterable[int], timeout_s: float) -> dict[int, Committed]:
+        """What a group has committed for a topic; partitions without anything are left out."""
+        places = [TopicPartition(topic, number) for number in partitions]
+        asked = ConsumerGroupTopicPartitions(group, places)
+        doing = f"committed positions of channel {topic!r} cannot be read"
+        answer = self._result(
+            self._admin.list_consumer_group_offsets([asked], request_timeout=timeout_s)[group], timeout_s, doing
+        )
+        found = {}
+        for place in answer.topic_partitions:
+            if place.error is not None:
+                raise self.sight.translate_kafka(place.error, doing)
+            if place.offset >= 0:
+                found[place.partition] = Committed(str(place.offset), place.metadata or "")
+        return found
+
+    def commit(self, group: str, positions: Mapping[tuple[str, int], Committed], timeout_s: float) -> None:
+        """Store positions and notes of a group; each partition's together.
+
+        Raises:
+            RetriableError: Nobody answers, or not now; the same may be committed again.
+            TransportError: It cannot be committed.
+        """
+        places = [
+            TopicPartition(topic, number, int(committed.position), metadata=committed.note or None)
+            for (topic, number), committed in positions.items()
+        ]
+        doing = (
+            f"positions of channel {', '.join(sorted({repr(topic) for topic, _ in positions}))} could not be committed"
+        )
+        asked = ConsumerGroupTopicPartitions(group, places)
+        try:
+            future = self._admin.alter_consumer_group_offsets([asked], request_timeout=timeout_s)[group]
+            answer = self._result(future, timeout_s, doing)
+        except TransportTimeoutError as error:
+            raise RetriableError(str(error)) from error
+        for place in answer.topic_partitions:
+            if place.error is not None:
+                fault = self.sight.translate_kafka(place.error, doing)
+                raise RetriableError(str(fault)) if place.error.retriable() else fault
 
     # --- changing ---
 
