@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -94,6 +95,7 @@ class KafkaClient:
                 lambda messages: self._inbox.take_in(self._pullers[group].sight, messages),
                 self._inbox.fail,
                 may_pull=self._inbox.may_pull,
+                silent=self._look_for_channels,
             )
         reader = KafkaReader(channel, group, partitions, puller, self._inbox, self._topics)
         self._readers.append(reader)
@@ -112,6 +114,14 @@ class KafkaClient:
         for reader in self._readers:
             reader.start_pending()
         return self._inbox.read(max_blocks, timeout_s)
+
+    def _look_for_channels(self) -> None:
+        """On a puller's thread, after a while of silence."""
+        for channel in {reader.channel.name: reader.channel for reader in list(self._readers)}.values():
+            self._topics.ask_whether_gone(channel.name, channel.incarnation, partial(self._is_gone, channel.name))
+
+    def _is_gone(self, name: str, what: str) -> None:
+        self._inbox.fail(ChannelGoneError(f"channel {name!r} cannot be read any more: it {what}"))
 
     def commit(self, unit: Unit, timeout_s: float) -> None:
         """Store positions and notes; each partition's are stored together, and the last commit stands.
@@ -161,13 +171,17 @@ class KafkaClient:
         """How often this client was woken."""
         return self._wakes
 
-    def close(self, timeout_s: float) -> None:
-        """Let go of everything: no commit, no flush; idempotent."""
+    def stop(self) -> None:
+        """Begin to close: of many clients, all first begin."""
         self.is_closed = True
         self._inbox.wake()
-        deadline = time.monotonic() + timeout_s
         for puller in self._pullers.values():
             puller.stop()
+
+    def close(self, timeout_s: float) -> None:
+        """Let go of everything: no commit, no flush; idempotent."""
+        self.stop()
+        deadline = time.monotonic() + timeout_s
         for output in self._outputs.values():
             output.close()
         for puller in self._pullers.values():

@@ -46,6 +46,7 @@ WRITER: Final[Values] = {
     "enable.idempotence": True,
     "message.timeout.ms": 0,  # an expired block would leave a gap before delivered ones
     "delivery.report.only.error": True,
+    "topic.metadata.propagation.max.ms": 10_000,  # the channel was seen to exist: one that is gone is told after this
     "linger.ms": 0,  # blocks have lingered already
     "batch.size": 1_000_000,
     "message.max.bytes": 1_000_000_000,  # the channel's own limit counts

@@ -55,8 +55,13 @@ class KafkaObserver:
         """Give blocks, waiting for the first; [] at the time-out."""
         return self._reader.read(max_blocks, timeout_s)
 
-    def close(self) -> None:
-        """Let go of the consumer; idempotent."""
+    def stop(self) -> None:
+        """Begin to close."""
         self.is_closed = True
         self._inbox.wake()
-        self._puller.close()
+        self._puller.stop()
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Let go of the consumer; idempotent."""
+        self.stop()
+        self._puller.close(timeout_s)

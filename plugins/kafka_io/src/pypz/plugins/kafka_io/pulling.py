@@ -26,6 +26,8 @@ IDLE_SLICE_S: Final = 0.5
 """Seconds of one wait otherwise (chosen): two wake-ups a second."""
 BUSY_FOR_S: Final = 2.0
 """Seconds after a message, a task or the start that count as busy (chosen)."""
+SILENT_S: Final = 10.0
+"""Seconds without a message after which somebody looks whether there still is a topic (chosen)."""
 AT_ONCE: Final = 256
 """Messages taken from the consumer's queue at once (chosen)."""
 WARM_S: Final = 2.0
@@ -47,6 +49,7 @@ class Puller:
         failed: Callable[[Exception], None],
         *,
         may_pull: Callable[[], bool] = lambda: True,
+        silent: Callable[[], None] = lambda: None,
     ) -> None:
         """Make the consumer and connect it, if a broker answers; nothing is read before `assign`.
 
@@ -57,6 +60,7 @@ class Puller:
             arrived: Takes messages.
             failed: Told when the consumer refuses a task, such as an offset to start from; called on the thread, too.
             may_pull: Asked before messages are taken; after it was False, `poke` has it asked again.
+            silent: Called on the thread every 10 s in which nothing has come; must not wait.
         """
         self.sight = Sight(config)
         self.ends: dict[Place, int] = {}
@@ -65,6 +69,8 @@ class Puller:
         self._arrived = arrived
         self._failed = failed
         self._may_pull = may_pull
+        self._silent = silent
+        self._silent_at = time.monotonic() + SILENT_S
         self._state = threading.Condition()
         self._tasks: deque[Callable[[Consumer], None]] = deque()
         self._assigned: list[Place] = []
@@ -117,8 +123,13 @@ class Puller:
         try:
             while self._is_to_go_on():
                 found = self._take()
+                now = time.monotonic()
                 if found:
-                    self._busy_until = time.monotonic() + BUSY_FOR_S
+                    self._busy_until = now + BUSY_FOR_S
+                    self._silent_at = now + SILENT_S
+                elif now >= self._silent_at:
+                    self._silent_at = now + SILENT_S
+                    self._silent()
                 self._note_ends()
                 if found:
                     self._arrived(found)

@@ -62,6 +62,8 @@ class KafkaStatusStream:
         self._state = threading.Condition()
         self._facts = Facts()
         self._facts_behind = 0
+        self._own_behind = 0
+        """Offset behind the last fact that was put here."""
         self._pending: list[StatusEntry] = []
         self._failure: Exception | None = None
         self._is_lost = False
@@ -105,7 +107,14 @@ class KafkaStatusStream:
             self._incarnation = None if topic is None else topic.incarnation
 
     def _make_puller(self) -> Puller:
-        return Puller(self._config, self._config.status_reader(self._group), self._names[0], self._arrived, self._fail)
+        return Puller(
+            self._config,
+            self._config.status_reader(self._group),
+            self._names[0],
+            self._arrived,
+            self._fail,
+            silent=self._look_whether_gone,
+        )
 
     def _start(self, puller: Puller) -> None:
         facts, beats = self._names
@@ -149,6 +158,14 @@ class KafkaStatusStream:
                 else:
                     self._take_error(message)
             self._state.notify_all()
+
+    def _look_whether_gone(self) -> None:
+        """A member's stream, after a while without entries. Viewers look all the time."""
+        if self._creates:
+            text = f"the status stream {self._names[0]!r} cannot be read any more: it "
+            self._topics.ask_whether_gone(
+                self._names[0], self._incarnation, lambda what: self._fail(ChannelGoneError(text + what))
+            )
 
     def _fail(self, error: Exception) -> None:
         with self._state:
@@ -262,6 +279,8 @@ class KafkaStatusStream:
             TransportTimeoutError: Not acknowledged in time; tells the last cause.
         """
         position = self._write().put(self._names[0], key, value)
+        with self._state:
+            self._own_behind = max(self._own_behind, position + 1)
         if value is None and self._puller is not None:
             self._await_facts(position + 1)
             with self._state:
@@ -277,6 +296,7 @@ class KafkaStatusStream:
         """
         if self._puller is None:
             raise TransportError(f"the status stream {self._names[0]!r} does not exist; a viewer does not make it")
+        self._await_facts(self._own_behind)
         with self._state:
             standing = self._facts.standing.get(key)
         if standing is not None and standing.value is not None:
@@ -304,18 +324,22 @@ class KafkaStatusStream:
                 self._writer = _Writer(self._config, self._names[0])
             return self._writer
 
-    def close(self) -> None:
-        """Let go of everything; idempotent."""
-        with self._writer_lock:
-            self.is_closed = True
-            writer, self._writer = self._writer, None
+    def stop(self) -> None:
+        """Begin to close."""
+        self.is_closed = True
         self.wake()
         if self._puller is not None:
             self._puller.stop()
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Let go of everything; idempotent."""
+        self.stop()
+        with self._writer_lock:
+            writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
         if self._puller is not None:
-            self._puller.close()
+            self._puller.close(timeout_s)
 
 
 class _Ticket:

@@ -90,6 +90,23 @@ class Topics:
         ready = all(partition.leader is not None and partition.leader.id >= 0 for partition in found.partitions)
         return Topic(name, str(found.topic_id), len(found.partitions), ready and bool(found.partitions))
 
+    def ask_whether_gone(self, name: str, incarnation: str | None, tell: Callable[[str], None]) -> None:
+        """Look whether that making of a topic is still there; ``tell`` is called later, with what happened to it, if not.
+
+        A consumer is told nothing when its topic is deleted: it goes on asking for it (measured, librdkafka 2.16).
+        """
+        future = self._admin.describe_topics(TopicCollection([name]), request_timeout=REQUEST_S)[name]
+
+        def look(answer: Future[Any]) -> None:
+            error = answer.exception()
+            if error is None:
+                if incarnation is not None and str(answer.result().topic_id) != incarnation:
+                    tell("was deleted and made anew")
+            elif isinstance(error, KafkaException) and error.args[0].code() in GONE:
+                tell("was deleted")
+
+        future.add_done_callback(look)
+
     def names(self, timeout_s: float = REQUEST_S) -> list[str]:
         """Names of all topics that may be seen."""
         return sorted(self._call(lambda: self._admin.list_topics(timeout=timeout_s).topics, "topics cannot be listed"))
@@ -147,10 +164,7 @@ class Topics:
             RetriableError: Nobody answers, or not now; the same may be committed again.
             TransportError: It cannot be committed.
         """
-        places = [
-            TopicPartition(topic, number, int(committed.position), metadata=committed.note or None)
-            for (topic, number), committed in positions.items()
-        ]
+        places = [_place(topic, number, committed) for (topic, number), committed in positions.items()]
         doing = (
             f"positions of channel {', '.join(sorted({repr(topic) for topic, _ in positions}))} could not be committed"
         )
@@ -274,6 +288,12 @@ class _Wait:
             raise TransportTimeoutError(self._sight.with_cause(f"waited {self._timeout_s:g} s for {what}"))
         time.sleep(PAUSES_S[min(self._pauses, len(PAUSES_S) - 1)])
         self._pauses += 1
+
+
+def _place(topic: str, number: int, committed: Committed) -> TopicPartition:
+    if not committed.note:
+        return TopicPartition(topic, number, int(committed.position))
+    return TopicPartition(topic, number, int(committed.position), metadata=committed.note)
 
 
 def _code(error: BaseException) -> int | None:

@@ -144,8 +144,7 @@ class KafkaTransport:
         with self._lock:
             left, self._open = self._open, []
         for one in left:
-            if isinstance(one, KafkaClient):
-                one.close(5.0)
-            else:
-                one.close()
+            one.stop()
+        for one in left:
+            one.close(5.0)
         self._topics.close()

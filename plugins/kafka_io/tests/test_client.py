@@ -1,0 +1,401 @@
+"""Blocks, positions and notes through a real broker (numbers are the promises of semantics 3)."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from pypz.core.channels.spi import Block, ChannelInfo, ChannelSpec, Committed, Received, Unit
+from pypz.core.commons.errors import (
+    ConfigurationError,
+    PositionGoneError,
+    TransportError,
+    TransportTimeoutError,
+    WokenError,
+)
+from pypz.plugins.kafka_io.client import KafkaClient
+from pypz.plugins.kafka_io.config import Config
+from pypz.plugins.kafka_io.topics import Topics
+from pypz.plugins.kafka_io.transport import KafkaTransport
+
+pytestmark = pytest.mark.broker
+
+MakeBlock = Callable[[str], Block]
+OpenClient = Callable[[], KafkaClient]
+
+
+def read(client: KafkaClient, count: int) -> list[Received]:
+    """Read so many blocks, or fail."""
+    found: list[Received] = []
+    deadline = time.monotonic() + 20
+    while len(found) < count and time.monotonic() < deadline:
+        found += client.read(100, 1)
+    assert len(found) == count
+    return found
+
+
+def texts(found: list[Received]) -> list[str]:
+    return [received.block.payload.decode() for received in found]
+
+
+def test_blocks_of_a_writer_arrive_unchanged_and_in_order_per_partition(
+    channel: ChannelInfo, open_client: OpenClient
+) -> None:
+    """1."""
+    writing, reading = open_client(), open_client()
+    writer = writing.writer(channel)
+    assert writer.partition_count() == 2
+    sent = [Block({"n": str(n), "leer": "", "Größe": "ß"}, bytes([n % 256]) * n) for n in range(200)]
+    for number, block in enumerate(sent):
+        assert writer.write(number % 2, block)
+    reader = reading.reader(channel, "group", [0, 1])
+    reader.seek(0, "first")
+    reader.seek(1, "first")
+    found = read(reading, 200)
+    for partition in (0, 1):
+        assert [r.block for r in found if r.partition == partition] == sent[partition::2]
+
+
+def test_flush_returns_when_a_second_client_can_read_all(
+    channel: ChannelInfo, open_client: OpenClient, transport: KafkaTransport, block: MakeBlock
+) -> None:
+    """5."""
+    client = open_client()
+    writer = client.writer(channel)
+    for number in range(50):
+        writer.write(0, block(str(number)))
+    client.flush(10)
+    assert transport._topics.offsets([(channel.name, 0)], "latest") == {(channel.name, 0): 50}
+
+
+def test_read_returns_the_first_block_at_once_and_wake_ends_it_also_when_it_comes_early(
+    channel: ChannelInfo, open_client: OpenClient, block: MakeBlock
+) -> None:
+    """6, 7."""
+    client, writing = open_client(), open_client()
+    reader = client.reader(channel, "group", [0])
+    reader.seek(0, "first")
+    client.wake()
+    assert client.read(10, 600) == []
+    found: list[Received] = []
+    thread = threading.Thread(target=lambda: found.extend(client.read(10, 600)))
+    thread.start()
+    writing.writer(channel).write(0, block("x"))
+    thread.join(10)
+    assert texts(found) == ["x"]
+    thread = threading.Thread(target=client.read, args=(10, 600))
+    thread.start()
+    client.wake()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_close_during_a_blocked_read_ends_it(channel: ChannelInfo, open_client: OpenClient) -> None:
+    """8."""
+    client = open_client()
+    client.reader(channel, "group", [0]).seek(0, "first")
+    thread = threading.Thread(target=client.read, args=(10, 600))
+    thread.start()
+    client.close(5)
+    client.close(5)
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_new_client_goes_on_exactly_behind_the_committed_position_with_its_note(
+    channel: ChannelInfo, open_client: OpenClient, transport: KafkaTransport, block: MakeBlock
+) -> None:
+    """9, 11, 12: the note of the declared size comes back unchanged."""
+    client = open_client()
+    writer = client.writer(channel)
+    for number in range(4):
+        writer.write(1, block(str(number)))
+    reader = client.reader(channel, "group", [0, 1])
+    assert (reader.committed(0), reader.committed(1)) == (None, None)
+    reader.seek(0, "first")
+    reader.seek(1, "first")
+    second = read(client, 4)[1]
+    note = "n" * transport.capabilities.max_note
+    client.commit(Unit({(channel.name, 1): Committed(second.next_position, note)}), 10)
+    client.close(5)
+    client = open_client()
+    reader = client.reader(channel, "group", [0, 1])
+    assert reader.committed(0) is None
+    committed = reader.committed(1)
+    assert committed == Committed(second.next_position, note)
+    reader.seek(1, committed.position)
+    assert texts(read(client, 2)) == ["2", "3"]
+    reader.seek(1, second.position)
+    assert texts(read(client, 3)) == ["1", "2", "3"]
+
+
+def test_position_and_note_are_stored_together_or_not_at_all(
+    channel: ChannelInfo, open_client: OpenClient, transport: KafkaTransport
+) -> None:
+    """11."""
+    client = open_client()
+    reader = client.reader(channel, "group", [0, 1])
+    client.commit(Unit({(channel.name, 0): Committed("0", "first")}), 10)
+    too_long = "n" * (transport.capabilities.max_note + 1)
+    with pytest.raises(TransportError, match="metadata"):
+        client.commit(Unit({(channel.name, 0): Committed("5", too_long)}), 10)
+    assert reader.committed(0) == Committed("0", "first")
+
+
+def test_seeking_while_blocks_come_gives_exactly_what_follows(
+    channel: ChannelInfo, open_client: OpenClient, block: MakeBlock
+) -> None:
+    client = open_client()
+    writer = client.writer(channel)
+    for number in range(500):
+        writer.write(0, block(str(number)))
+    client.flush(10)
+    reader = client.reader(channel, "group", [0])
+    reader.seek(0, "first")
+    for start in (100, 0, 400, 250):
+        client.read(7, 0.2)
+        reader.seek(0, str(start))
+        found: list[Received] = []
+        while len(found) < 50:
+            found += client.read(7, 10)
+        assert texts(found) == [str(number) for number in range(start, start + len(found))]
+
+
+def test_one_thread_reads_several_channels_and_groups(
+    transport: KafkaTransport, channel: ChannelInfo, name: str, open_client: OpenClient, block: MakeBlock
+) -> None:
+    """40: readers of two groups each get everything and commit apart."""
+    other = transport.create_channel(ChannelSpec(f"{name}.other", 1), 30)
+    client, second = open_client(), open_client()
+    for info in (channel, other):
+        client.writer(info).write(0, block(info.name))
+        client.reader(info, "one", [0]).seek(0, "first")
+    third = second.reader(channel, "two", [0])
+    third.seek(0, "first")
+    assert sorted(texts(read(client, 2))) == sorted([channel.name, other.name])
+    assert texts(read(second, 1)) == [channel.name]
+    client.commit(Unit({(channel.name, 0): Committed("1", ""), (other.name, 0): Committed("1", "")}), 10)
+    assert third.committed(0) is None
+    with pytest.raises(TransportError, match="does not read it"):
+        second.commit(Unit({(other.name, 0): Committed("1", "")}), 10)
+
+
+def test_paused_partitions_give_out_nothing_the_others_go_on_and_nothing_is_lost(
+    channel: ChannelInfo, open_client: OpenClient
+) -> None:
+    client = open_client()
+    writer = client.writer(channel)
+    payload = bytes(200_000)
+    for number in range(60):  # 12 MB in the paused partition: more than is kept here
+        writer.write(0, Block({"n": str(number)}, payload))
+        writer.write(1, Block({"n": str(number)}, payload))
+    client.flush(30)
+    reader = client.reader(channel, "group", [0, 1])
+    reader.seek(0, "first")
+    reader.seek(1, "first")
+    reader.pause([0])
+    found = read(client, 60)
+    assert {received.partition for received in found} == {1}
+    reader.pause([1])
+    assert client.read(10, 0.3) == []
+    reader.resume([0, 1])
+    found = read(client, 60)
+    assert [received.block.headers["n"] for received in found] == [str(number) for number in range(60)]
+    assert {received.partition for received in found} == {0}
+
+
+def test_lag_is_zero_exactly_when_all_is_read(
+    channel: ChannelInfo, open_client: OpenClient, block: MakeBlock, transport: KafkaTransport
+) -> None:
+    """42: also by the broker's own count, once committed."""
+    client = open_client()
+    writer = client.writer(channel)
+    for number in range(5):
+        writer.write(0, block(str(number)))
+    client.flush(10)
+    reader = client.reader(channel, "group", [0, 1])
+    reader.seek(0, "first")
+    reader.seek(1, "first")
+    first = client.read(1, 10)
+    assert reader.lag() == {0: 4, 1: 0}
+    last = (first + read(client, 4))[-1]
+    assert reader.lag() == {0: 0, 1: 0}
+    client.commit(Unit({(channel.name, 0): Committed(last.next_position, "")}), 10)
+    assert transport._topics.offsets([(channel.name, 0)], "latest")[channel.name, 0] == int(last.next_position)
+
+
+def test_a_position_that_the_log_no_longer_holds_is_told(
+    channel: ChannelInfo, open_client: OpenClient, transport: KafkaTransport, block: MakeBlock
+) -> None:
+    """41."""
+    from confluent_kafka import TopicPartition
+
+    client = open_client()
+    writer = client.writer(channel)
+    for number in range(5):
+        writer.write(0, block(str(number)))
+    client.flush(10)
+    reader = client.reader(channel, "group", [0])
+    client.commit(Unit({(channel.name, 0): Committed("2", "")}), 10)
+    cut = transport._topics._admin.delete_records([TopicPartition(channel.name, 0, 4)])
+    for future in cut.values():
+        future.result(10)
+    with pytest.raises(PositionGoneError, match="position 2 is gone, the log begins at 4"):
+        reader.committed(0)
+    reader.seek(0, "2")
+    with pytest.raises(PositionGoneError, match="does not hold the position"):
+        client.read(10, 30)
+
+
+def test_a_full_producer_refuses_waits_is_woken_and_goes_on_and_a_flush_tells_the_cause(
+    channel: ChannelInfo, block: MakeBlock
+) -> None:
+    """3, 46: as long as no broker answers."""
+    config = Config("kafka://127.0.0.1:1", {"queue.buffering.max.messages": "10"})
+    client = KafkaClient(config, Topics(config))
+    writer = client.writer(channel)
+    for number in range(10):
+        assert writer.write(0, block(str(number)))
+    assert not writer.write(0, block("x"), wait=False)
+    threading.Timer(0.2, client.wake).start()
+    with pytest.raises(WokenError):
+        writer.write(0, block("x"))
+    with pytest.raises(TransportTimeoutError, match=r"10 blocks.*127\.0\.0\.1:1: Connection refused"):
+        client.flush(0.5)
+    began = time.monotonic()
+    client.close(5)
+    assert time.monotonic() - began < 5
+
+
+def test_a_full_producer_lets_a_waiting_write_go_on(
+    location: str, channel: ChannelInfo, transport: KafkaTransport, block: MakeBlock
+) -> None:
+    """3."""
+    config = Config(location, {"queue.buffering.max.messages": "3"})
+    client = KafkaClient(config, Topics(config))
+    writer = client.writer(channel)
+    for number in range(300):
+        assert writer.write(0, block(str(number)))
+    client.flush(20)
+    client.close(5)
+    assert transport._topics.offsets([(channel.name, 0)], "latest")[channel.name, 0] == 300
+
+
+def test_a_position_of_another_transport_is_refused(channel: ChannelInfo, open_client: OpenClient) -> None:
+    reader = open_client().reader(channel, "group", [0])
+    with pytest.raises(ConfigurationError, match="'abc' is none of Kafka's"):
+        reader.seek(0, "abc")
+    with pytest.raises(ConfigurationError, match=r"partitions \[0\], not 1"):
+        reader.committed(1)
+
+
+WRITER = """
+import sys
+from pypz.core.channels.spi import Block, Guarantee, Member
+from pypz.plugins.kafka_io.transport import KafkaTransport
+
+transport = KafkaTransport(sys.argv[1])
+info = transport.describe_channel(sys.argv[2])
+client = transport.open_client(Member("p", "p.w", 0, "s"), 1, Guarantee.AT_LEAST_ONCE)
+writer = client.writer(info)
+number = 0
+while True:
+    writer.write(0, Block({"n": str(number)}, b"x" * 1000))
+    number += 1
+    if number % 100 == 0:
+        client.flush(30)
+        print(number, flush=True)
+"""
+
+
+def test_what_a_writer_flushed_before_kill_9_is_there_in_order_and_uncommitted_blocks_come_again(
+    location: str, channel: ChannelInfo, open_client: OpenClient
+) -> None:
+    """5, 13."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, location, channel.name], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        flushed = 0
+        while flushed < 500:
+            flushed = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+        flushed = max([flushed, *map(int, process.stdout.read().split())])
+    process.wait(30)
+    for _ in range(2):  # the second reader: nothing was committed
+        client = open_client()
+        client.reader(channel, "group", [0]).seek(0, "first")
+        found: list[Received] = []
+        while blocks := client.read(10_000, 2):
+            found += blocks
+        assert [int(received.block.headers["n"]) for received in found] == list(range(len(found)))
+        assert len(found) >= flushed
+        client.close(5)
+
+
+def test_ten_clients_opened_and_closed_leave_no_thread_and_no_descriptor(
+    channel: ChannelInfo, open_client: OpenClient, block: MakeBlock
+) -> None:
+    """48, in small."""
+    from pathlib import Path
+
+    def cycle() -> None:
+        client = open_client()
+        client.writer(channel).write(0, block("x"))
+        client.reader(channel, "group", [0]).seek(0, "end")
+        client.flush(10)
+        client.read(1, 0)
+        client.close(5)
+
+    def open_things() -> int:
+        return len(list(Path("/proc/self/task").iterdir())) + len(list(Path("/proc/self/fd").iterdir()))
+
+    if not Path("/proc/self/task").exists():
+        pytest.skip("counts by /proc")
+    cycle()
+    before = open_things()
+    for _ in range(10):
+        cycle()
+    deadline = time.monotonic() + 10
+    while open_things() > before and time.monotonic() < deadline:
+        threading.Event().wait(0.05)
+    assert open_things() <= before
+
+
+def test_ten_idle_readers_wake_up_at_most_a_few_times_a_second(
+    channel: ChannelInfo, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """47: counted, not timed."""
+    from pypz.plugins.kafka_io import pulling
+
+    waits: list[float] = []
+    take = pulling.Puller._take
+
+    def counting(puller: pulling.Puller) -> object:
+        waits.append(time.monotonic())
+        return take(puller)
+
+    monkeypatch.setattr(pulling, "BUSY_FOR_S", 0.1)
+    monkeypatch.setattr(pulling.Puller, "_take", counting)
+    clients = [open_client() for _ in range(10)]
+    for client in clients:
+        client.reader(channel, "group", [0]).seek(0, "end")
+    threads = [threading.Thread(target=client.read, args=(1, 600)) for client in clients]
+    for thread in threads:
+        thread.start()
+    threading.Event().wait(0.5)
+    waits.clear()
+    threading.Event().wait(2)
+    counted = len(waits)
+    for client in clients:
+        client.wake()
+    for thread in threads:
+        thread.join(10)
+    assert counted <= 10 * 2 * 3
