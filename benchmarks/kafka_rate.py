@@ -1,0 +1,205 @@
+"""What channels cost: writer to reader through Kafka in one process, by pypz and by a bare loop on the same records.
+
+    .venv/bin/python benchmarks/kafka_rate.py [LOCATION] [RECORDS] [RUNS] [--profile FILE]
+
+The bare loop is a thread with confluent-kafka's Producer and one with its Consumer, fastavro in between, acks=all and
+idempotent as pypz has it, in two shapes: a record per message, against which pypz sends records one by one; and arrays of
+1,000 records per message, against which it sends lists of 1,000. The runs alternate. Each is timed from its first record
+sent to its last one received. Ends with 1 when pypz makes less than half of its peer's speed in either shape, by the
+medians; with 2 without a broker. ``--profile`` writes what cProfile sees of the reading operator's thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import io
+import json
+import os
+import statistics
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from lines import SCHEMA, Reader, Writer
+from machine import print_machine
+
+from pypz.core.specs.pipeline import Pipeline
+from pypz.executors.pipeline.executor import PipelineExecutor
+
+GOAL = 0.5
+"""Of the peer's speed."""
+STEP = 1000
+"""Records of one list, or array."""
+TIMEOUT_S = 120
+profile: cProfile.Profile | None = None
+
+
+class TimedWriter(Writer):
+    """Notes when it sends its first record."""
+
+    began = 0.0
+
+    def _on_running(self) -> bool | None:
+        self.began = self.began or time.perf_counter()
+        return super()._on_running()
+
+
+class TimedReader(Reader):
+    """Notes when it has its last record."""
+
+    ended = 0.0
+
+    def _on_running(self) -> bool | None:
+        if profile is not None:
+            profile.enable()
+        super()._on_running()
+        if profile is not None:
+            profile.disable()
+        self.ended = time.perf_counter()
+        return None
+
+
+class TimedLines(Pipeline):
+    """Writer to reader, timed."""
+
+    def __init__(self, name: str, *args: object, **kwargs: object) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.writer = TimedWriter()
+        self.reader = TimedReader()
+        self.reader.input_port.connect(self.writer.output_port)
+
+
+def run_pypz(location: str, count: int, step: int) -> float:
+    """Give the seconds of one run by pypz."""
+    pipeline = TimedLines(f"rate_{uuid.uuid4().hex[:6]}")
+    pipeline.set_parameter(">>channelLocation", location)
+    pipeline.writer.count, pipeline.writer.step = count, step
+    PipelineExecutor(pipeline).start()
+    assert pipeline.reader.count == count
+    return pipeline.reader.ended - pipeline.writer.began
+
+
+class Bare:
+    """The peer: two threads, one topic of one partition."""
+
+    def __init__(self, servers: str) -> None:
+        self._servers: dict[str, str | int | float | bool] = {"bootstrap.servers": servers}
+        self._admin = AdminClient(self._servers)
+        self._one = parse_schema(json.loads(SCHEMA))
+        self._many = parse_schema({"type": "array", "items": json.loads(SCHEMA)})
+
+    def run(self, count: int, step: int) -> float:
+        """Give the seconds of one run; step 1 is a record per message."""
+        topic = f"rate-{uuid.uuid4().hex[:6]}"
+        self._admin.create_topics([NewTopic(topic, 1, -1)])[topic].result(30)
+        producer = Producer(self._servers | {"acks": "all", "enable.idempotence": True, "linger.ms": 5})
+        producer.list_topics(topic, timeout=10)
+        consumer = Consumer(
+            self._servers
+            | {
+                "group.id": topic,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "fetch.queue.backoff.ms": 5,
+            }
+        )
+        consumer.list_topics(topic, timeout=10)
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        consumer.consume(1, 0.5)
+        write, read = (self._write_one, self._read_one) if step == 1 else (self._write_many, self._read_many)
+        ended: list[float] = []
+        reading = threading.Thread(target=lambda: ended.append(self._receive(consumer, count, read)))
+        began = time.perf_counter()
+        reading.start()
+        write(producer, topic, count)
+        producer.flush(TIMEOUT_S)
+        reading.join(TIMEOUT_S)
+        consumer.close()
+        self._admin.delete_topics([topic])[topic].result(30)
+        return ended[0] - began
+
+    def _write_one(self, producer: Producer, topic: str, count: int) -> None:
+        for number in range(count):
+            into = io.BytesIO()
+            schemaless_writer(into, self._one, {"text": f"HelloWorld_{number}"})
+            self._produce(producer, topic, into.getvalue())
+
+    def _write_many(self, producer: Producer, topic: str, count: int) -> None:
+        for first in range(0, count, STEP):
+            into = io.BytesIO()
+            records = [{"text": f"HelloWorld_{number}"} for number in range(first, min(first + STEP, count))]
+            schemaless_writer(into, self._many, records)
+            self._produce(producer, topic, into.getvalue())
+
+    def _produce(self, producer: Producer, topic: str, value: bytes) -> None:
+        while True:
+            try:
+                producer.produce(topic, value, partition=0)
+            except BufferError:
+                producer.poll(0.05)
+            else:
+                producer.poll(0)
+                return
+
+    def _receive(self, consumer: Consumer, count: int, read: Callable[[bytes], int]) -> float:
+        received = 0
+        while received < count:
+            for message in consumer.consume(1000, 0) or consumer.consume(1, 1.0):
+                assert message.error() is None, message.error()
+                received += read(message.value() or b"")
+        return time.perf_counter()
+
+    def _read_one(self, value: bytes) -> int:
+        schemaless_reader(io.BytesIO(value), self._one, None)
+        return 1
+
+    def _read_many(self, value: bytes) -> int:
+        records = schemaless_reader(io.BytesIO(value), self._many, None)
+        assert isinstance(records, list)
+        return len(records)
+
+
+def main() -> int:
+    """Alternate, print, compare."""
+    global profile
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("location", nargs="?", default=f"kafka://{os.environ.get('KAFKA_BOOTSTRAP', '')}")
+    arguments.add_argument("records", nargs="?", type=int, default=200_000)
+    arguments.add_argument("runs", nargs="?", type=int, default=5)
+    arguments.add_argument("--profile")
+    given = arguments.parse_args()
+    if given.location == "kafka://":
+        print("set KAFKA_BOOTSTRAP to a broker's HOST:PORT, or give a location")
+        return 2
+    if given.profile:
+        profile = cProfile.Profile()
+    bare = Bare(given.location.removeprefix("kafka://"))
+    run_pypz(given.location, 1000, STEP)
+    print_machine()
+    is_reached = True
+    shapes = ((1, "sent one by one", "a record per message"), (STEP, f"sent in lists of {STEP}", f"arrays of {STEP}"))
+    for step, how, peer in shapes:
+        ours, theirs = [], []
+        for _ in range(given.runs):
+            theirs.append(given.records / bare.run(given.records, step))
+            ours.append(given.records / run_pypz(given.location, given.records, step))
+        ratio = statistics.median(ours) / statistics.median(theirs)
+        is_reached = is_reached and ratio >= GOAL
+        print(
+            f"{given.records:,} records {how}: pypz {statistics.median(ours):,.0f} a second "
+            f"({min(ours):,.0f} to {max(ours):,.0f}); bare loop, {peer}: {statistics.median(theirs):,.0f} "
+            f"({min(theirs):,.0f} to {max(theirs):,.0f}); ratio {ratio:.2f}, goal {GOAL}"
+        )
+    if profile is not None:
+        profile.dump_stats(given.profile)
+    return 0 if is_reached else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
