@@ -51,6 +51,7 @@ class Copier(Operator):
         self.copied = 0
 
     def _on_init(self) -> bool:
+        print("ready 1", flush=True)
         return True
 
     def _on_running(self) -> bool | None:
@@ -73,6 +74,7 @@ class Sink(Operator):
         self.input_port = ChannelInputPort(schema=SCHEMA)
 
     def _on_init(self) -> bool:
+        print("ready 1", flush=True)
         return True
 
     def _on_running(self) -> bool | None:
