@@ -122,6 +122,7 @@ class MemberSession:
             self._ends[port] = _Ends(
                 port, PortRef(ref, name, port.direction, channels), pool.address_of(location, options)
             )
+        self._ends_by_id = {id(port): ends for port, ends in self._ends.items()}
         self.has_channel_inputs = any(port.direction == "in" for port in ports)
 
     # --- joining ---
@@ -403,7 +404,7 @@ class MemberSession:
         """
         self._raise_failure()
         self._stir()
-        return list(self._ends[port].outputs.values())
+        return list(self._ends_of(port).outputs.values())
 
     def close_port(self, port: ChannelPort) -> None:
         """The port takes part no more."""
@@ -417,10 +418,14 @@ class MemberSession:
 
     # --- ports: records ---
 
+    def _ends_of(self, port: ChannelPort) -> _Ends:
+        """As ``_ends[port]``, for each call of `send` and `retrieve`: a port's hash is made of its full name."""
+        return self._ends_by_id.get(id(port)) or self._ends[port]
+
     def retrieve(self, port: ChannelPort, at_most: int, timeout_s: float) -> list[Any]:
         """Hand out records of an input port that are here; waits for the first at most ``timeout_s``."""
         self._raise_failure()
-        end = self._ends[port].input
+        end = self._ends_of(port).input
         if end is None:
             raise PermissionError(f"{self.ref.name}.{self._ends[port].ref.name}: the port is not open")
         if timeout_s > 0:
@@ -451,7 +456,7 @@ class MemberSession:
 
     def port_has_records(self, port: ChannelPort) -> bool:
         """Whether an input port has records now."""
-        end = self._ends[port].input
+        end = self._ends_of(port).input
         if end is None:
             return False
         with self._changed:

@@ -30,6 +30,7 @@ class ParsedSchema:
         tree: The normal form as nested dicts and lists.
         names: Every named type (record, enum, fixed) by full name.
         array: What fastavro takes: the schema of an array of this, with its named types at hand.
+        item: What it takes for a single datum.
     """
 
     def __init__(self, given: Any) -> None:
@@ -42,7 +43,9 @@ class ParsedSchema:
         self.names: dict[str, Any] = named
         for one in [ready, *named.values()]:
             _make_defaults_binary(one, named, set())
-        self.array: dict[str, Any] = {"type": "array", "items": ready, _HINTS[0]: True, _HINTS[1]: named}
+        hints = {_HINTS[0]: True, _HINTS[1]: named}
+        self.array: dict[str, Any] = {"type": "array", "items": ready, **hints}
+        self.item: Any = {**ready, **hints} if isinstance(ready, dict) else ready
 
     def look_up(self, schema: Any) -> Any:
         """The definition behind a name; anything else as it is."""
