@@ -12,7 +12,7 @@ from pypz.core.channels.port import ChannelPort
 from pypz.core.channels.session import MemberSession
 from pypz.core.channels.writer import BLOCK_BYTES, Part
 from pypz.core.codecs.spi import Codec
-from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PypzError, RecordError
+from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PortClosedError, PypzError, RecordError
 from pypz.core.commons.parameters import OptionalParameter, RequiredParameter
 from pypz.core.specs.plugin import ExtendedPlugin, InputPortPlugin, OutputPortPlugin, PortPlugin, ResourceHandlerPlugin
 
@@ -28,10 +28,6 @@ RETRIEVE_RECORDS: Final = 500
 """Records that one `retrieve` gives at most (Kafka's own default of ``max.poll.records``)."""
 BLOCK_OVERHEAD_BYTES: Final = 1_024
 """Bytes of a block's limit that are kept for its headers and framing (chosen)."""
-
-
-class PortClosedError(PypzError, PermissionError):
-    """A port was used before it was opened or after it was closed."""
 
 
 class ChannelTypeError(ConfigurationError, TypeError):

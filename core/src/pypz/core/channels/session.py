@@ -24,6 +24,7 @@ from pypz.core.commons.errors import (
     ChannelGoneError,
     DecodeError,
     FencedError,
+    PortClosedError,
     PypzError,
     RetriableError,
     RunConflictError,
@@ -32,6 +33,9 @@ from pypz.core.commons.errors import (
     WokenError,
 )
 from pypz.core.hooks.events import ChannelStatus, OperatorRef, PortRef
+from pypz.core.hooks.loader import say
+from pypz.core.specs.instance import Internals
+from pypz.core.specs.plugin import LoggerPlugin
 
 if TYPE_CHECKING:
     from pypz.core.channels.run import PipelineRun
@@ -94,6 +98,9 @@ class MemberSession:
         self._operator = operator
         self._member = member
         self._is_joining = is_joining
+        self._has_logger = operator._pypz_own_logger is not None or any(
+            isinstance(plugin, LoggerPlugin) for plugin in Internals(operator).nested_instances.values()
+        )
         self._changed = threading.Condition()
         self._interrupted = False
         self._woken = False
@@ -427,7 +434,7 @@ class MemberSession:
         self._raise_failure()
         end = self._ends_of(port).input
         if end is None:
-            raise PermissionError(f"{self.ref.name}.{self._ends[port].ref.name}: the port is not open")
+            raise PortClosedError(f"{self.ref.name}.{self._ends[port].ref.name}: the port is not open")
         if timeout_s > 0:
             with self._changed:
                 self._changed.wait_for(
@@ -631,8 +638,11 @@ class MemberSession:
     # --- below ---
 
     def tell(self, text: str) -> None:
-        """Log a warning in the operator's name."""
-        self._operator.get_logger().warning(text)
+        """Warn in the operator's name: in its log, and on stderr where it has none."""
+        logger = self._operator.get_logger()
+        logger.warning(text)
+        if not self._has_logger:
+            say(f"{self.ref.name}: {text}")
 
     def fail(self, error: Exception) -> None:
         """Make the member fail with ``error`` at its next call; ends its waits."""

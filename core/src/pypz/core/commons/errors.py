@@ -89,6 +89,10 @@ class TransportTimeoutError(TransportError, TimeoutError):
     """A deadline passed; the text tells what was waited for and the last thing seen."""
 
 
+class PortClosedError(PypzError, PermissionError):
+    """A port was used before it was opened or after it was closed."""
+
+
 class WokenError(TransportError):
     """A wait was ended by `wake` before it had a result."""
 
