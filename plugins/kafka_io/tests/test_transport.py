@@ -15,6 +15,7 @@ from pypz.core.commons.errors import (
     ChannelMismatchError,
     ConfigurationError,
     NotBuiltYetError,
+    TransportError,
     TransportTimeoutError,
 )
 from pypz.plugins.kafka_io import pulling
@@ -188,9 +189,9 @@ def test_writing_to_a_deleted_channel_fails_with_its_name(
     client.flush(10)
     transport.delete_channel(channel, 30)
     writer.write(0, block("y"))
-    with pytest.raises(ChannelGoneError, match=channel.name):
+    with pytest.raises(TransportError, match=channel.name):
         client.flush(60)
-    with pytest.raises(ChannelGoneError, match=channel.name):
+    with pytest.raises(TransportError, match=channel.name):
         writer.write(0, block("z"))
 
 

@@ -34,7 +34,7 @@ READER: Final[Values] = {
     "auto.offset.reset": "error",
     "isolation.level": "read_committed",
     "session.timeout.ms": 10_000,  # no group is joined: only bounds a commit's wait for the coordinator
-    "fetch.wait.max.ms": 250,
+    "fetch.wait.max.ms": 500,  # two questions a second while idle; a seek, or one more partition, waits for the answer
     "fetch.queue.backoff.ms": 5,  # with 1000 a reader waits for its own queue
     "fetch.error.backoff.ms": 50,
     "fetch.message.max.bytes": 4 * 1024 * 1024,
@@ -58,10 +58,7 @@ STATUS_WRITER: Final[Values] = {
     "message.timeout.ms": 30_000,  # a fact that is not written by then is told to whoever waits for it
     "delivery.report.only.error": False,
 }
-STATUS_READER: Final[Values] = {
-    "enable.partition.eof": True,
-    "fetch.wait.max.ms": 500,
-}
+STATUS_READER: Final[Values] = {"enable.partition.eof": True}
 
 
 class Config:

@@ -24,8 +24,8 @@ BUSY_SLICE_S: Final = 0.05
 """Seconds of one wait while messages come (chosen): `close` and posted tasks wait for no longer."""
 IDLE_SLICE_S: Final = 0.5
 """Seconds of one wait otherwise (chosen): two wake-ups a second."""
-BUSY_FOR_S: Final = 2.0
-"""Seconds after a message, a task or the start that count as busy (chosen)."""
+BUSY_FOR_S: Final = 0.3
+"""Seconds after a message that matters, a task or the start that count as busy (chosen)."""
 SILENT_S: Final = 10.0
 """Seconds without a message after which somebody looks whether there still is a topic (chosen)."""
 AT_ONCE: Final = 256
@@ -45,7 +45,7 @@ class Puller:
         config: Config,
         values: Values,
         topic: str,
-        arrived: Callable[[Sequence[Message]], None],
+        arrived: Callable[[Sequence[Message]], bool],
         failed: Callable[[Exception], None],
         *,
         may_pull: Callable[[], bool] = lambda: True,
@@ -57,7 +57,7 @@ class Puller:
             config: For masking secrets.
             values: What the consumer is made with.
             topic: An existing topic to look at.
-            arrived: Takes messages.
+            arrived: Takes messages; tells whether they make it busy.
             failed: Told when the consumer refuses a task, such as an offset to start from; called on the thread, too.
             may_pull: Asked before messages are taken; after it was False, `poke` has it asked again.
             silent: Called on the thread every 10 s in which nothing has come; must not wait.
@@ -76,6 +76,7 @@ class Puller:
         self._assigned: list[Place] = []
         self._stopping = False
         self._busy_until = 0.0
+        self._has_more = False
         self._thread: threading.Thread | None = None
         warm(self._consumer, topic)
 
@@ -125,14 +126,13 @@ class Puller:
                 found = self._take()
                 now = time.monotonic()
                 if found:
-                    self._busy_until = now + BUSY_FOR_S
                     self._silent_at = now + SILENT_S
                 elif now >= self._silent_at:
                     self._silent_at = now + SILENT_S
                     self._silent()
                 self._note_ends()
-                if found:
-                    self._arrived(found)
+                if found and self._arrived(found):
+                    self._busy_until = now + BUSY_FOR_S
         finally:
             with self._state:
                 self._stopping = True
@@ -154,11 +154,14 @@ class Puller:
                 self._failed(self.sight.translate(error, "the consumer refuses to read on"))
 
     def _take(self) -> Sequence[Message]:
-        found = self._consumer.consume(AT_ONCE, 0)
-        if found:
-            return found
+        if self._has_more:
+            found = self._consumer.consume(AT_ONCE, 0)
+            if found:
+                return found
         is_busy = time.monotonic() < self._busy_until
-        return self._consumer.consume(1, BUSY_SLICE_S if is_busy else IDLE_SLICE_S)
+        found = self._consumer.consume(1, BUSY_SLICE_S if is_busy else IDLE_SLICE_S)
+        self._has_more = bool(found)
+        return found
 
     def _note_ends(self) -> None:
         for place in self._assigned:

@@ -50,8 +50,8 @@ class Inbox:
         """Whether there is room, and somebody who would read."""
         return self._bytes < INBOX_BYTES and not self._pullers.keys() <= self._paused
 
-    def take_in(self, sight: Sight, messages: Sequence[Message]) -> None:
-        """Put messages behind the others."""
+    def take_in(self, sight: Sight, messages: Sequence[Message]) -> bool:
+        """Put messages behind the others; tell whether there were blocks."""
         blocks = []
         failure = None
         for message in messages:
@@ -66,6 +66,7 @@ class Inbox:
             self._bytes += sum(len(block.block.payload) for block in blocks)
             self._failure = self._failure or failure
             self.changed.notify_all()
+        return bool(blocks)
 
     def fail(self, error: Exception) -> None:
         """Have the next `read` raise this, behind what is here."""

@@ -150,14 +150,16 @@ class KafkaStatusStream:
 
     # --- the puller's thread ---
 
-    def _arrived(self, messages: Sequence[Message]) -> None:
+    def _arrived(self, messages: Sequence[Message]) -> bool:
         with self._state:
+            before = self._facts_behind
             for message in messages:
                 if message.error() is None:
                     self._take(message)
                 else:
                     self._take_error(message)
             self._state.notify_all()
+            return self._facts_behind > before
 
     def _look_whether_gone(self) -> None:
         """A member's stream, after a while without entries. Viewers look all the time."""
