@@ -115,7 +115,9 @@ class PipelineModel:
 
     # --- told by the feed ---
 
-    def run_known(self, pipeline: str, run_id: str, groups: Mapping[str, int], started_utc: float) -> None:
+    def run_known(
+        self, pipeline: str, run_id: str, groups: Mapping[str, int], started_utc: float, *, had_ended: bool = False
+    ) -> None:
         """A run's opening entry was read: the sizes of its groups, by name of the principal, and when it began."""
         with self._lock:
             self.pipeline_started(PipelineRef(pipeline, run_id))
@@ -123,6 +125,7 @@ class PipelineModel:
             if run is not None:
                 run.groups = {plain_name(name): size for name, size in groups.items()}
                 run.started_utc = started_utc
+                run.had_ended = had_ended
                 self._version += 1
 
     def member_alive(self, name: str, start: str, moment: float) -> None:

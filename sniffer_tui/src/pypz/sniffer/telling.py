@@ -198,10 +198,14 @@ class Run:
     """By the starter's clock, to be read only; 0 when nobody told."""
     outcome: str = ""
     ended_at: float | None = None
+    had_ended: bool = False
+    """Whether the first look at its status found its end, too."""
 
     def was_long_over(self, end: float) -> bool:
         """Whether it had ended before the viewer came, if its end was seen at this moment of the viewer's clock."""
-        return end - self.seen_at < JUST_SEEN_S and 0 < self.started_utc < self.seen_utc - JUST_SEEN_S
+        return self.had_ended or (
+            end - self.seen_at < JUST_SEEN_S and 0 < self.started_utc < self.seen_utc - JUST_SEEN_S
+        )
 
     def elapsed_s(self, now: float) -> float:
         """Since the start, as far as its moment is known, until a moment of the viewer's clock."""

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pypz.core.channels.spi import StatusEntry, StatusStream
@@ -46,6 +46,8 @@ class RunInfo:
     started_utc: float = 0.0
     """Seconds since 1970 by the starter's clock."""
     generation: int = 0
+    had_ended: bool = False
+    """Whether it had finished when the receiver came: the first look found its end, too."""
 
 
 @dataclass
@@ -167,7 +169,7 @@ class Receiver:
                     else:
                         self._facts[place][entry.key] = entry
             if any([self._open(place, entry) for entry in told if entry.key.startswith("run/")]):
-                told = self._start_afresh([entry for entry in told if entry.kind == "beat"])
+                told = self._start_afresh([entry for entry in told if entry.kind == "beat"], is_first_look=is_all)
             for entry in told:
                 self._tell_safely(entry)
 
@@ -192,10 +194,12 @@ class Receiver:
         self._current = known
         return True
 
-    def _start_afresh(self, beats: list[StatusEntry]) -> list[StatusEntry]:
+    def _start_afresh(self, beats: list[StatusEntry], *, is_first_look: bool) -> list[StatusEntry]:
         """Another run is the newest; gives all that is known of it, its end last."""
         assert self._current is not None
         info = self._current.info
+        if is_first_look and any(f"finished/{info.run}" in known for known in self._facts):
+            info = replace(info, had_ended=True)
         self._finished = ""
         self._newest.clear()
         self._gone.clear()
