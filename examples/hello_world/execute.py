@@ -13,4 +13,5 @@ if __name__ == "__main__":
     pipeline = HelloWorld("hello_world")
     pipeline.set_parameter(">>channelLocation", sys.argv[1] if len(sys.argv) > 1 else "memory:hello_world")
 
-    PipelineExecutor(pipeline).start()
+    codes = PipelineExecutor(pipeline).start()
+    sys.exit(max(codes.values()))  # 0, or 130 after Ctrl-C

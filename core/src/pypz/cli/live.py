@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from pypz.cli.progress import Progress, Row, in_words
 from pypz.cli.screen import stderr
@@ -23,6 +23,9 @@ LINES_EVERY_S: Final = 10.0
 """Seconds between two rounds of plain lines, of members that have news (chosen)."""
 
 FRAMES_A_SECOND: Final = 4
+LONGEST_CELL: Final = 28
+LONGEST_NOTE: Final = 60
+"""Characters of a cell that a narrow terminal leaves whole, and of the note at most (chosen, for 80 columns)."""
 
 LAST_NEWS_S: Final = 2.0
 """Seconds that the last news may take to be shown (chosen)."""
@@ -96,25 +99,25 @@ def table_of(rows: list[Row], title: str) -> Table:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
-    table.add_column("operator", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    for heading in ("in", "out", "records/s", "lag"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("", overflow="ellipsis", no_wrap=True)
-    for row in rows:
+    shown = [
+        (row.name, row.state, _number(row.records_in), _number(row.records_out), _rate(row), _number(row.lag))
+        for row in rows
+    ]
+    headings = ("operator", "state", "in", "out", "records/s", "lag")
+    for place, heading in enumerate(headings):
+        # Only the note shrinks on a narrow terminal, and a very long name.
+        width = max([len(heading), *(len(cells[place]) for cells in shown)])
+        justify: Literal["left", "right"] = "left" if place < 2 else "right"
+        table.add_column(heading, justify=justify, no_wrap=True, min_width=min(width, LONGEST_CELL))
+    table.add_column("", overflow="ellipsis", no_wrap=True, max_width=LONGEST_NOTE)
+    for row, cells in zip(rows, shown, strict=True):
         style = "red" if not row.is_well else {"running": "green", "ended": "dim"}.get(row.state, "yellow")
-        rate = f"{row.rate:,.0f}" if row.state == "running" else ""
-        table.add_row(
-            row.name,
-            row.state,
-            _number(row.records_in),
-            _number(row.records_out),
-            rate,
-            _number(row.lag),
-            row.note,
-            style=style,
-        )
+        table.add_row(*cells, row.note, style=style)
     return table
+
+
+def _rate(row: Row) -> str:
+    return f"{row.rate:,.0f}" if row.state == "running" else ""
 
 
 def _members_of(pipeline: Pipeline) -> list[str]:

@@ -15,8 +15,10 @@ from pypz.core.channels.session import MemberSession, own_host
 from pypz.core.channels.spi import Guarantee, Member, Transport
 from pypz.core.channels.status import StatusHub, pack, unpack, with_prefix
 from pypz.core.commons.errors import NotBuiltYetError, PypzError, RunConflictError
+from pypz.core.commons.secrets import conceal
 from pypz.core.commons.utils import TemplateResolver
 from pypz.core.hooks.events import OperatorRef, PipelineRef
+from pypz.core.hooks.loader import say
 from pypz.core.hooks.relay import Relay
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 ALIVE_WAIT_S: Final = 2.5
 """Seconds in which an open run must beat to count as alive (semantics: run)."""
+TELL_SILENCE_S: Final = 3.0
+"""Seconds after which a location that does not answer is named (chosen); it is waited for within its own deadline."""
+
 ADMIN_TIMEOUT_S: Final = 60.0
 """Seconds to delete one channel of a fresh start (chosen)."""
 RELAY_CLOSE_S: Final = 5.0
@@ -230,8 +235,12 @@ class PipelineRun:
         threads = [threading.Thread(target=open_hub, args=item, name=f"pypz-open {item[0]}") for item in firsts.items()]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        for (location, _), thread in zip(firsts.items(), threads, strict=True):
+            thread.join(TELL_SILENCE_S)
+            if thread.is_alive():
+                shown = conceal({"channelLocation": location})["channelLocation"]
+                say(f"{self._ref.name}: waits for an answer from {shown} (channelLocation)")
+                thread.join()
         if errors:
             raise errors[0]
         for operator in operators_of(self._whole):

@@ -379,6 +379,8 @@ class MemberSession:
         key = f"schema/{codec.fingerprint}"
         if key not in hub.facts():
             hub.put(key, pack(content_type=codec.content_type, schema=codec.schema_text))
+        if not ends.ref.channels:
+            self.tell(f"port {ends.ref.name!r} is connected to nothing: what it sends goes nowhere; connect() it")
         for name in ends.ref.channels:
             info = self._await_channel(ends, name, timeout_s)
             loop = self._loop(ends)
