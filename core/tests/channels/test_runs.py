@@ -396,3 +396,26 @@ def test_a_source_that_is_much_faster_than_its_sink_waits_for_it(line: Callable[
     pipeline.source.count, pipeline.source.step = 5_000, 100
     PipelineExecutor(pipeline).start()
     assert received(pipeline) == list(range(5_000))
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "value"),
+    [
+        ("sink.input_port", "maxRetrieveRecords", -3),
+        ("sink.input_port", "partitions", 0),
+        ("sink.input_port", "portOpenTimeoutMs", -1),
+        ("source.output_port", "lingerMs", -1),
+        ("source.output_port", "sendTimeoutMs", 0),
+        ("source", "commitIntervalMs", -1),
+    ],
+)
+def test_a_number_that_is_too_small_is_refused_at_start_by_name(
+    line: Callable[[], Line], path: str, name: str, value: int
+) -> None:
+    pipeline: Any = line()
+    target = pipeline
+    for part in path.split("."):
+        target = getattr(target, part)
+    target.set_parameter(name, value)
+    with pytest.raises(ConfigurationError, match=f"{name!r} is {value!r}, expected a whole number"):
+        PipelineExecutor(pipeline).start()

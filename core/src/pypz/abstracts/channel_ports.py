@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal
 
 from pypz.core.channels.port import ChannelPort
+from pypz.core.channels.run import check_number
 from pypz.core.channels.session import MemberSession
 from pypz.core.channels.writer import BLOCK_BYTES, Part
 from pypz.core.codecs.spi import Codec
@@ -26,6 +27,14 @@ ENCODE_RECORDS: Final = 1_000
 """Records encoded together into one part of a block (chosen: some 100 KiB of usual records)."""
 RETRIEVE_RECORDS: Final = 500
 """Records that one `retrieve` gives at most (Kafka's own default of ``max.poll.records``)."""
+LEAST: Final = {
+    ParamKeyPortOpenTimeoutMs: 0,
+    "partitions": 1,
+    "maxRetrieveRecords": 1,
+    "lingerMs": 0,
+    "sendTimeoutMs": 1,
+}
+"""Least value of each number."""
 BLOCK_OVERHEAD_BYTES: Final = 1_024
 """Bytes of a block's limit that are kept for its headers and framing (chosen)."""
 
@@ -96,6 +105,9 @@ class _ChannelPort(PortPlugin, ResourceHandlerPlugin, ExtendedPlugin, ChannelPor
             NotBuiltYetError: Names port, parameter, value and what is accepted.
         """
         self._refuse("framing", self.get_full_name(), {"batch"})
+        for name, at_least in LEAST.items():
+            given = self.get_parameter(name) if self.has_parameter(name) else None
+            check_number(self.get_full_name(), given, name, at_least=at_least)
 
     def _refuse(self, name: str, place: str, accepted: set[Any]) -> None:
         value = self.get_parameter(name) if self.has_parameter(name) else None

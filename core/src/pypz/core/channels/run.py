@@ -14,7 +14,7 @@ from pypz.core.channels.port import ChannelPort, channel_ports_of
 from pypz.core.channels.session import MemberSession, own_host
 from pypz.core.channels.spi import Guarantee, Member, Transport
 from pypz.core.channels.status import StatusHub, pack, unpack, with_prefix
-from pypz.core.commons.errors import NotBuiltYetError, PypzError, RunConflictError
+from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PypzError, RunConflictError
 from pypz.core.commons.secrets import conceal
 from pypz.core.commons.utils import TemplateResolver
 from pypz.core.hooks.events import OperatorRef, PipelineRef
@@ -94,6 +94,18 @@ def status_name(whole: Pipeline | Operator) -> str:
     return f"{namespace_of(whole)}{whole.get_full_name()}"
 
 
+def check_number(place: str, given: Any, name: str, *, at_least: int) -> None:
+    """Refuse a whole number that is too small; None means the default.
+
+    Raises:
+        ConfigurationError: Names place, parameter, value and what is accepted.
+    """
+    if given is not None and given < at_least:
+        raise ConfigurationError(
+            f"{place}: parameter {name!r} is {given!r}, expected a whole number, {at_least} or more; leave it out"
+        )
+
+
 def _check(whole: Pipeline | Operator) -> None:
     """Refuse, before anything runs, what cannot be carried out.
 
@@ -109,6 +121,12 @@ def _check(whole: Pipeline | Operator) -> None:
                 f"{name}: parameter 'deliveryGuarantee' is {given!r}, which this version does not carry out yet; "
                 f"expected {Guarantee.AT_LEAST_ONCE.value!r}; leave it out"
             )
+        check_number(
+            name,
+            operator.get_parameter("commitIntervalMs") if operator.has_parameter("commitIntervalMs") else None,
+            "commitIntervalMs",
+            at_least=0,
+        )
         for port in channel_ports_of(operator):
             port.check()
             if port.direction == "out":
@@ -151,6 +169,7 @@ class PipelineRun:
         self._token = uuid.uuid4().hex[:12]
         self._lock = threading.Lock()
         self._is_open = False
+        self._is_closed = False
 
     # --- making one ---
 
@@ -226,13 +245,20 @@ class PipelineRun:
 
         def open_hub(location: str, address: pool.Address) -> None:
             try:
-                hub = StatusHub(self._transports[address].open_status(status_name(self._whole), create=True), location)
-                self._hubs[location] = hub
+                stream = self._transports[address].open_status(status_name(self._whole), create=True)
+                with self._lock:
+                    if self._is_closed:  # the starter was interrupted meanwhile, and waits for nobody
+                        stream.close()
+                        return
+                    hub = self._hubs[location] = StatusHub(stream, location)
                 hub.open()
             except BaseException as error:  # noqa: BLE001  # raised again below, in the caller's thread
                 errors.append(error)
 
-        threads = [threading.Thread(target=open_hub, args=item, name=f"pypz-open {item[0]}") for item in firsts.items()]
+        threads = [
+            threading.Thread(target=open_hub, args=item, name=f"pypz-open {item[0]}", daemon=True)
+            for item in firsts.items()
+        ]
         for thread in threads:
             thread.start()
         for (location, _), thread in zip(firsts.items(), threads, strict=True):
@@ -454,6 +480,8 @@ class PipelineRun:
     def close(self) -> None:
         """Let go of all transports; idempotent."""
         self._is_open = False
+        with self._lock:
+            self._is_closed = True
         if self._relay is not None:
             self.host.flush(RELAY_CLOSE_S)
             self.host.unregister(self._relay)

@@ -441,7 +441,7 @@ class MemberSession:
             with self._changed:
                 self._changed.wait_for(
                     lambda: end.has_records() or end.has_ended() or self._interrupted or self._failure is not None,
-                    timeout_s,
+                    min(timeout_s, threading.TIMEOUT_MAX),
                 )
         found = end.take(at_most)
         self._handed += len(found)

@@ -76,11 +76,13 @@ class Caller:
         def call(at: int) -> None:
             try:
                 self._call(level[at], method, lambda: gives_up and (self._stopping.requested or bool(errors)))
-            except FAILURES as error:  # user code may raise anything; it is raised or reported later
+            except BaseException as error:  # noqa: BLE001 - user code may raise anything; raised or reported later
                 errors[at] = error
 
         if len(level) == 1:
             call(0)
+            if errors and not isinstance(errors[0], FAILURES):
+                raise errors[0]
         else:
             threads = [
                 threading.Thread(target=call, args=(at,), name=f"{self._prefix}/{name_of(instance)}", daemon=True)

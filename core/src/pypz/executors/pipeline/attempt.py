@@ -46,11 +46,13 @@ class Attempt:
 
     def interrupt(self, signal_number: int | None) -> None:
         """Ask all members to end; returns at once and may be called by a signal handler."""
-        if self._interrupted_by is None:
+        is_first = self._interrupted_by is None
+        if is_first:
             self._interrupted_by = (signal_number,)
-            threading.Thread(target=self._run.interrupt, name=f"{self._name}/interrupt", daemon=True).start()
-        for execution in self._executions:
+        for execution in self._executions:  # before their waits end: what these raise then is no failure
             execution.interrupt(signal_number)
+        if is_first:
+            threading.Thread(target=self._run.interrupt, name=f"{self._name}/interrupt", daemon=True).start()
 
     def carry_out(self, make_executions: Callable[[], Sequence[Execution]]) -> dict[str, int]:
         """Carry the members out and wait for all of them.

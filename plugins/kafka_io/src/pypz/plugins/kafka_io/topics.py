@@ -34,6 +34,8 @@ ROOM_BYTES: Final = 4 * 1024
 """Left free in a message for headers and framing (ours take some 400 bytes; the rest is for long names)."""
 REQUEST_S: Final = 10.0
 """Seconds for one request of the administration (chosen)."""
+RETRY_S: Final = 0.1
+"""Seconds before a request is made again that the cluster could not answer yet (chosen)."""
 PAUSES_S: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """Between two looks at a topic that is on its way: Kafka tells nobody when it has come (chosen)."""
 
@@ -131,13 +133,20 @@ class Topics:
         make_spec: Any = OffsetSpec.earliest if which == "earliest" else OffsetSpec.latest
         spec = make_spec()
         asked = {TopicPartition(topic, number): spec for topic, number in partitions}
-        futures = self._admin.list_offsets(asked, request_timeout=timeout_s)
-        return {
-            (place.topic, place.partition): int(
-                self._result(future, timeout_s, f"offsets of topic {place.topic!r} cannot be read").offset
-            )
-            for place, future in futures.items()
-        }
+        deadline = time.monotonic() + timeout_s
+        while True:
+            futures = self._admin.list_offsets(asked, request_timeout=timeout_s)
+            try:
+                return {
+                    (place.topic, place.partition): int(
+                        self._result(future, timeout_s, f"offsets of topic {place.topic!r} cannot be read").offset
+                    )
+                    for place, future in futures.items()
+                }
+            except TransportError as error:  # a partition just made may have no leader yet
+                if not _is_passing(error) or time.monotonic() > deadline:
+                    raise
+                self._admin.poll(RETRY_S)
 
     # --- groups ---
 
@@ -172,8 +181,10 @@ class Topics:
         try:
             future = self._admin.alter_consumer_group_offsets([asked], request_timeout=timeout_s)[group]
             answer = self._result(future, timeout_s, doing)
-        except TransportTimeoutError as error:
-            raise RetriableError(str(error)) from error
+        except TransportError as error:
+            if isinstance(error, TransportTimeoutError) or _is_passing(error):
+                raise RetriableError(str(error)) from error
+            raise
         for place in answer.topic_partitions:
             if place.error is not None:
                 fault = self.sight.translate_kafka(place.error, doing)
@@ -267,6 +278,13 @@ class Topics:
         except TimeoutError as error:
             self._admin.poll(0)
             raise TransportTimeoutError(self.sight.with_cause(f"{doing} in time")) from error
+
+
+def _is_passing(error: TransportError) -> bool:
+    """Whether the cluster's answer says that trying again may help."""
+    cause = error.__cause__
+    fault = cause.args[0] if isinstance(cause, KafkaException) and cause.args else None
+    return isinstance(fault, KafkaError) and bool(fault.retriable())
 
 
 class _Wait:
