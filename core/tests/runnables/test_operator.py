@@ -120,6 +120,15 @@ def test_a_termination_drains_and_exits_with_130(project: Path, config: Path, pi
     assert process.returncode == 130
 
 
+def test_a_termination_before_anything_runs_ends_at_once(project: Path) -> None:
+    config = project / "pipe.yaml"
+    os.mkfifo(config)
+    process = subprocess.Popen([sys.executable, "-m", "pypz.runnables.operator", str(config), "worker"], cwd=project)
+    with config.open("w"):  # open as soon as the process reads its configuration, before the executor's handlers stand
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+
+
 def test_help_helps(capsys: Any) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--help"])

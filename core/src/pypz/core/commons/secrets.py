@@ -32,7 +32,7 @@ CONFIG_PARAMETERS: Final = frozenset({"channelConfig"})
 
 _KEYS_TO_HIDE: Final = (
     r"passw(or)?d|passphrase|secret|credential|user\.?info|jaas|api\.?key|private\.?key|(^|\.)key\.pem$|keystore\.pem|"
-    r"(^|\.)ssl\.key$|(?<!bearer\.)token$"
+    r"(^|\.)ssl\.key$|oauthbearer\.config$|(?<!bearer\.)token$"
 )
 """Keys of client options whose values are secret: librdkafka's CONFIGURATION.md, and the words others use."""
 
