@@ -14,7 +14,7 @@ from pypz.core.channels.session import MemberSession
 from pypz.core.channels.writer import BLOCK_BYTES, Part
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PortClosedError, PypzError, RecordError
-from pypz.core.commons.parameters import OptionalParameter, RequiredParameter
+from pypz.core.commons.parameters import OptionalParameter, RequiredParameter, given_value
 from pypz.core.specs.plugin import ExtendedPlugin, InputPortPlugin, OutputPortPlugin, PortPlugin, ResourceHandlerPlugin
 
 ParamKeyChannelLocationConfig: Final = "channelLocation"
@@ -106,11 +106,10 @@ class _ChannelPort(PortPlugin, ResourceHandlerPlugin, ExtendedPlugin, ChannelPor
         """
         self._refuse("framing", self.get_full_name(), {"batch"})
         for name, at_least in LEAST.items():
-            given = self.get_parameter(name) if self.has_parameter(name) else None
-            check_number(self.get_full_name(), given, name, at_least=at_least)
+            check_number(self.get_full_name(), given_value(self, name), name, at_least=at_least)
 
     def _refuse(self, name: str, place: str, accepted: set[Any]) -> None:
-        value = self.get_parameter(name) if self.has_parameter(name) else None
+        value = given_value(self, name)
         if value is not None and value not in accepted:
             ways = ", ".join(sorted(repr(way) for way in accepted if way is not None))
             raise NotBuiltYetError(

@@ -15,6 +15,7 @@ from pypz.core.channels.session import MemberSession, own_host
 from pypz.core.channels.spi import Guarantee, Member, Transport
 from pypz.core.channels.status import StatusHub, pack, unpack, with_prefix
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PypzError, RunConflictError
+from pypz.core.commons.parameters import given_value
 from pypz.core.commons.secrets import conceal
 from pypz.core.commons.utils import TemplateResolver
 from pypz.core.hooks.events import OperatorRef, PipelineRef
@@ -85,7 +86,7 @@ def _variables(value: Any) -> list[str]:
 
 def namespace_of(whole: Pipeline | Operator) -> str:
     """The prefix that ``channelNamespace`` puts before every name that a transport sees; empty when not set."""
-    given = whole.get_parameter("channelNamespace") if whole.has_parameter("channelNamespace") else None
+    given = given_value(whole, "channelNamespace")
     return f"{given}.." if given else ""
 
 
@@ -115,18 +116,13 @@ def _check(whole: Pipeline | Operator) -> None:
     readers: dict[str, set[str]] = {}
     for operator in operators_of(whole):
         name = operator.get_full_name()
-        given = operator.get_parameter("deliveryGuarantee") if operator.has_parameter("deliveryGuarantee") else None
+        given = given_value(operator, "deliveryGuarantee")
         if given not in (None, Guarantee.AT_LEAST_ONCE.value):
             raise NotBuiltYetError(
                 f"{name}: parameter 'deliveryGuarantee' is {given!r}, which this version does not carry out yet; "
                 f"expected {Guarantee.AT_LEAST_ONCE.value!r}; leave it out"
             )
-        check_number(
-            name,
-            operator.get_parameter("commitIntervalMs") if operator.has_parameter("commitIntervalMs") else None,
-            "commitIntervalMs",
-            at_least=0,
-        )
+        check_number(name, given_value(operator, "commitIntervalMs"), "commitIntervalMs", at_least=0)
         for port in channel_ports_of(operator):
             port.check()
             if port.direction == "out":

@@ -32,6 +32,7 @@ from pypz.core.commons.errors import (
     TransportTimeoutError,
     WokenError,
 )
+from pypz.core.commons.parameters import given_value
 from pypz.core.hooks.events import ChannelStatus, OperatorRef, PortRef
 from pypz.core.hooks.loader import say
 from pypz.core.specs.instance import Internals
@@ -774,13 +775,10 @@ def _same(one: ChannelStatus, other: ChannelStatus) -> bool:
 
 def _milliseconds(operator: Operator, name: str, default: int) -> float:
     """Read an operator parameter given in milliseconds, as seconds."""
-    value = operator.get_parameter(name) if operator.has_parameter(name) else None
+    value = given_value(operator, name)
     return (default if value is None else int(value)) / 1000
 
 
 def own_host() -> tuple[str, int]:
     """Host name and process id, for display."""
     return socket.gethostname(), os.getpid()
-
-
-__all__ = ["MemberSession", "Outcome", "PypzError", "own_host"]

@@ -88,11 +88,6 @@ class StatusHub:
             entry = self._facts.get(key)
             return entry.position if entry else None
 
-    def alive_since(self, run: str, moment: float) -> bool:
-        """Whether a beat of ``run`` has come after ``moment`` (of the monotonic clock)."""
-        with self._changed:
-            return self._alive_seen.get(run, float("-inf")) > moment
-
     def wait_alive(self, run: str, timeout_s: float) -> bool:
         """Wait for a new beat of ``run``."""
         began = time.monotonic()

@@ -286,3 +286,8 @@ def _check_declared_type(kind: Any) -> None:
     for argument in arguments:
         if isinstance(argument, type | types.GenericAlias) and argument is not Any:
             _check_declared_type(argument)
+
+
+def given_value(instance: Any, name: str) -> Any:
+    """Give a parameter's value; None also when the instance has no such parameter."""
+    return instance.get_parameter(name) if instance.has_parameter(name) else None

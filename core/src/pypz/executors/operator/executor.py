@@ -10,6 +10,7 @@ from typing import Final
 
 from pypz.core.channels.run import PipelineRun
 from pypz.core.commons.errors import ConfigurationError
+from pypz.core.commons.parameters import given_value
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.operator import Operator
 from pypz.executors.commons import ExecutionMode, ExitCodes
@@ -171,7 +172,7 @@ def drain_seconds(operator: Operator) -> float:
     Raises:
         ConfigurationError: It is no number above 0.
     """
-    given = operator.get_parameter(DRAIN_TIMEOUT_PARAMETER) if operator.has_parameter(DRAIN_TIMEOUT_PARAMETER) else None
+    given = given_value(operator, DRAIN_TIMEOUT_PARAMETER)
     if given is None:
         return DRAIN_TIMEOUT_MS / 1000
     if isinstance(given, bool) or not isinstance(given, int | float) or given <= 0:
