@@ -39,11 +39,12 @@ def fresh_namespace(kubeconfig: str, labels: dict[str, str]) -> Iterator[str]:
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
     api._json("POST", "/api/v1/namespaces", body=body)
     try:
-        # Pods need the account that a controller makes a moment later.
-        query = {"watch": "true", "fieldSelector": "metadata.name=default", "timeoutSeconds": "30"}
-        stream = WatchStream(api._send("GET", f"/api/v1/namespaces/{name}/serviceaccounts", query=query), name)
-        assert next(iter(stream))[0] == "ADDED"
-        stream.close()
+        # Controllers make these a moment later: pods need the account, and what a test lists before and after must be complete.
+        for kind, made in (("serviceaccounts", "default"), ("configmaps", "kube-root-ca.crt")):
+            query = {"watch": "true", "fieldSelector": f"metadata.name={made}", "timeoutSeconds": "30"}
+            stream = WatchStream(api._send("GET", f"/api/v1/namespaces/{name}/{kind}", query=query), name)
+            assert next(iter(stream))[0] == "ADDED"
+            stream.close()
         yield name
     finally:
         api._json("DELETE", f"/api/v1/namespaces/{name}")
