@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from pypz.deployers.k8s import KubernetesDeployer
 from pypz.deployers.k8s.api import ClusterApi
 from pypz.deployers.k8s.connection import load_configuration
-from pypz.deployers.k8s.manifests import selector_of
+from pypz.deployers.k8s.plan import selector_of
 from pypz.deployers.k8s.watching import Watcher
 
 pytestmark = [pytest.mark.cluster, pytest.mark.broker, pytest.mark.slow]

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,9 @@ from pypz.deployers.k8s import (
 from pypz.deployers.k8s.api import ClusterApi, Manifest
 from pypz.deployers.k8s.connection import load_configuration
 from pypz.deployers.k8s.deployments import Deployments
+from pypz.deployers.k8s.plan import INSTANCE_NAME, selector_of
 from pypz.deployers.k8s.planning import plan_of
+from pypz.deployers.k8s.watching import Watcher
 from pypz.executors.commons import ExecutionMode
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -59,6 +62,8 @@ for name, value in os.environ.items():
     if name.startswith("PYPZ_SECRET_"):
         print("secret", name, hashlib.sha256(value.encode()).hexdigest(), flush=True)
 open(os.path.join(os.environ["HOME"], "writable"), "w").close()
+if how == "killed":
+    sys.exit(137)
 if how == "fail":
     print("going down", flush=True)
     sys.exit(115)
@@ -266,6 +271,44 @@ def test_a_pipeline_goes_on_when_the_callback_restarts_what_failed(
     assert restarts == ["pipe.writer", "pipe.writer"]
     assert capfd.readouterr().err.count("has failed") == 1
     assert deployer.retrieve_operator_state("pipe.reader") is DeploymentState.Completed
+
+
+def test_a_pod_that_somebody_deletes_is_replaced_without_counting(api: ClusterApi) -> None:
+    told: queue.Queue[str] = queue.Queue()
+    deployed = Deployments(api, told.put)
+    pipeline = two("wait", "end")
+    configured(pipeline.reader, "wait", backoffLimit=0)
+    deployed.create(plan_of(pipeline, ExecutionMode.Standard, ()), wait=True)
+    attached = threading.Thread(target=deployed.attach, args=("pipe", None))
+    with Watcher(api, selector_of("pipe"), "Pod", say=print) as seen:
+
+        def readers(phase: str) -> set[str]:
+            pods = [p for p in seen.objects["Pod"].values() if p["metadata"]["labels"][INSTANCE_NAME] == "reader"]
+            return {p["metadata"]["name"] for p in pods if p["status"].get("phase") == phase}
+
+        assert seen.wait_until(lambda: bool(readers("Running")), time.monotonic() + 60)
+        (first,) = readers("Running")
+        attached.start()
+        api.delete("Pod", first)
+        assert seen.wait_until(lambda: bool(readers("Running") - {first}), time.monotonic() + 60)
+    assert deployed.states("pipe")["pipe.reader"] is DeploymentState.Running
+    assert f"pipe.reader: pod {first} was told to end from outside; another one takes its place" in told.get(timeout=30)
+    deployed.destroy("pipe", force=True, wait=True)
+    attached.join(60)
+    assert not attached.is_alive()
+
+
+def test_a_pod_that_was_killed_is_replaced_as_often_as_the_limit_allows(
+    deployer: KubernetesDeployer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pipeline = two("end", "killed")
+    configured(pipeline.writer, "killed", backoffLimit=1)
+    deployer.deploy(pipeline)
+    deployer.attach("pipe")
+    told = capfd.readouterr().err
+    assert "exit code 137 (killed by signal 9); another one takes its place, 1 times at most" in told
+    assert told.count("another one takes its place") == 1
+    assert "pipe has failed: pipe.writer, pod pipe-writer-0-" in told
 
 
 def test_an_image_that_does_not_exist_is_told_while_its_pod_waits(api: ClusterApi) -> None:

@@ -7,19 +7,11 @@ from typing import Any
 
 import pytest
 
-from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PypzError
+from pypz.core.commons.errors import ConfigurationError, PypzError
 from pypz.deployers.k8s.api import Manifest
-from pypz.deployers.k8s.manifests import (
-    OperatorPlan,
-    PipelinePlan,
-    dependent_manifests,
-    job_name,
-    owned,
-    owner_manifest,
-    owner_name,
-    renewed,
-)
+from pypz.deployers.k8s.manifests import dependent_manifests, owned, owner_manifest, renewed
 from pypz.deployers.k8s.parameters import FIELD_NAMES, KubernetesParameter
+from pypz.deployers.k8s.plan import OperatorPlan, PipelinePlan, job_name, owner_name
 from pypz.utils.k8s import DeploymentException
 
 
@@ -51,7 +43,7 @@ def test_an_operator_becomes_an_indexed_job_of_its_group() -> None:
     assert job["metadata"]["name"] == "pipe-reader"
     spec = job["spec"]
     assert (spec["completions"], spec["parallelism"], spec["completionMode"]) == (4, 4, "Indexed")
-    assert (spec["backoffLimit"], spec["podReplacementPolicy"]) == (0, "Failed")
+    assert (spec["backoffLimit"], spec["podReplacementPolicy"]) == (3, "Failed")
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
     assert "finalizers" not in job["metadata"]
 
@@ -170,7 +162,7 @@ def test_secret_values_stand_in_the_secret_only_and_each_operator_gets_its_own()
         for m in others
         if m["kind"] == "Job"
     }
-    assert env["pipe-a"]["S_A"] == {"secretKeyRef": {"name": "pypz-pipe", "key": "S_A"}}
+    assert env["pipe-a"]["S_A"] == {"secretKeyRef": {"name": "pipe-a", "key": "S_A"}}
     assert "S_A" not in env["pipe-b"]
     assert "open sesame" not in repr(made)
 
@@ -216,16 +208,65 @@ def test_hosts_wanted_and_hosts_avoided_hold_together_with_the_users_own_affinit
     assert len(term["matchExpressions"]) == 1
 
 
-def test_a_setting_not_built_yet_is_refused_by_name() -> None:
-    with pytest.raises(NotBuiltYetError, match="nodeAntiAffinity"):
-        job_with(nodeAntiAffinity={"x": "y"})
+def test_nodes_to_avoid_are_told_by_the_opposite_of_each_expression() -> None:
+    term = {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["hdd"]}]}
+    other = {"matchExpressions": [{"key": "old", "operator": "Exists"}]}
+    affinity = pod_with(
+        nodeAntiAffinity={
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term, other]},
+            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 7, "preference": term}],
+        },
+        nodeAffinity={"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{}, {}]}},
+    )["affinity"]["nodeAffinity"]
+    avoided = [{"key": "disk", "operator": "NotIn", "values": ["hdd"]}, {"key": "old", "operator": "DoesNotExist"}]
+    terms = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert terms == [{"matchExpressions": avoided}] * 2
+    (wish,) = affinity["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert wish == {"weight": 7, "preference": {"matchExpressions": avoided[:1]}}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"x": "y"}, "nodeAntiAffinity has keys 'x', accepted as in nodeAffinity"),
+        (
+            {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchFields": []}]}},
+            "nodeAntiAffinity: a term is .*, accepted: one expression",
+        ),
+    ],
+)
+def test_nodes_to_avoid_that_cannot_be_said_are_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        job_with(nodeAntiAffinity=given)
+
+
+def test_pods_that_were_told_to_end_do_not_count_and_what_would_fail_again_fails_the_job() -> None:
+    spec = job_with()["spec"]
+    assert spec["backoffLimit"] == 3
+    disruption, told, final = spec["podFailurePolicy"]["rules"]
+    assert disruption["action"] == told["action"] == "Ignore"
+    assert told["onExitCodes"]["values"] == [130]
+    assert final["action"] == "FailJob"
+    assert set(final["onExitCodes"]["values"]) == {1, *range(110, 118), 126, 127, 128}
+
+
+def test_a_limit_of_the_users_own_counts_operators_that_raise() -> None:
+    spec = job_with(backoffLimit=5)["spec"]
+    assert spec["backoffLimit"] == 5
+    assert set(spec["podFailurePolicy"]["rules"][-1]["onExitCodes"]["values"]) == {1, 117, 126, 127, 128}
+    with pytest.raises(ConfigurationError, match="'backoffLimit' is -1, expected 0 or more"):
+        KubernetesParameter.from_mapping({"backoffLimit": -1}, "pipe.reader")
+
+
+def test_containers_restarted_in_place_are_asked_no_rule() -> None:
+    spec = job_with(restartPolicy="OnFailure")["spec"]
+    assert "podFailurePolicy" not in spec
+    assert spec["template"]["spec"]["restartPolicy"] == "OnFailure"
 
 
 def test_a_restart_policy_that_a_job_cannot_have_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="restartPolicy is 'Always', accepted: 'Never'"):
+    with pytest.raises(ConfigurationError, match="restartPolicy is 'Always', accepted: 'Never' or 'OnFailure'"):
         job_with(restartPolicy="Always")
-    with pytest.raises(NotBuiltYetError, match="restartPolicy 'OnFailure' is not built yet"):
-        job_with(restartPolicy="OnFailure")
 
 
 def test_a_service_account_of_the_users_own_brings_its_token() -> None:
@@ -241,17 +282,23 @@ def test_further_settings_reach_the_pod() -> None:
         envFrom=[{"configMapRef": {"name": "more"}}],
         resources={"limits": {"memory": "1Gi"}},
         livenessProbe={"tcpSocket": {"port": 1}},
+        imagePullSecrets=[{"name": "mine"}],
+        priorityClassName="high",
+        runtimeClassName="gvisor",
     )
+    assert pod["imagePullSecrets"] == [{"name": "mine"}]
+    assert (pod["priorityClassName"], pod["runtimeClassName"]) == ("high", "gvisor")
     assert pod["nodeSelector"] == {"zone": "a"}
     assert pod["tolerations"][0]["key"] == "gpu"
-    assert [c["name"] for c in pod["containers"]] == ["operator", "proxy"]
+    assert [c["name"] for c in pod["containers"]] == ["operator"]
+    assert pod["initContainers"] == [{"name": "proxy", "image": "proxy", "restartPolicy": "Always"}]
     assert pod["containers"][0]["envFrom"] == [{"configMapRef": {"name": "more"}}]
     assert pod["containers"][0]["resources"] == {"limits": {"memory": "1Gi"}}
     assert pod["containers"][0]["livenessProbe"] == {"tcpSocket": {"port": 1}}
 
 
 def test_the_parameter_class_has_the_names_that_older_pipelines_use() -> None:
-    assert len(FIELD_NAMES) == 22
+    assert len(FIELD_NAMES) == 22 + len(("imagePullSecrets", "priorityClassName", "runtimeClassName", "backoffLimit"))
     assert KubernetesParameter(imagePullPolicy="Never").__dict__["imagePullPolicy"] == "Never"
     assert set(KubernetesParameter().__dict__.values()) == {None}
 

@@ -17,6 +17,7 @@ from pypz.deployers.k8s.states import (
     is_finished,
     job_failure,
     pod_failure,
+    replaced_pods,
     states_of,
     waiting_reason,
 )
@@ -193,3 +194,14 @@ def test_the_pod_that_failed_first_is_the_cause_and_not_one_told_to_end() -> Non
     assert first_failed([told, second, first]) is first
     assert first_failed([told]) is told
     assert first_failed([pod(0, "Running")]) is None
+
+
+def test_pods_are_replaced_up_to_the_limit_and_those_told_to_end_do_not_count() -> None:
+    rules = [{"action": "FailJob", "onExitCodes": {"values": [115]}}]
+    tried = job(backoffLimit=1, podFailurePolicy={"rules": rules})
+    killed = [pod(0, "Failed", made=str(n), **ended(137, at=f"t{n}")) for n in (1, 2)]
+    evicted = pod(1, "Failed", **ended(130))
+    assert replaced_pods(tried, [*killed, evicted]) == [evicted, killed[0]]
+    assert states(tried, evicted)[1] is DeploymentState.Open
+    assert replaced_pods(tried, [killed[0], pod(2, "Failed", **ended(115))]) == []
+    assert replaced_pods(job("Failed", backoffLimit=1), killed) == []

@@ -27,6 +27,8 @@ CONNECT_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 60.0
 """The server's own bound for requests that are no watches (kube-apiserver --request-timeout)."""
 CONNECT_RETRIES: Final = 2
+FIELD_MANAGER: Final = "pypz"
+"""Whose the fields are that we set (server-side apply)."""
 
 _PATHS: Final = {
     "ConfigMap": ("/api/v1", "configmaps"),
@@ -105,8 +107,9 @@ class ClusterApi:
         self._pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
 
     def create(self, manifest: Manifest) -> Manifest:
-        """Create an object and give it as the server keeps it."""
-        return self._json("POST", self._path(manifest["kind"]), body=manifest, query={"fieldValidation": "Strict"})
+        """Create an object, its fields managed by pypz, and give it as the server keeps it."""
+        query = {"fieldValidation": "Strict", "fieldManager": FIELD_MANAGER}
+        return self._json("POST", self._path(manifest["kind"]), body=manifest, query=query)
 
     def get(self, kind: str, name: str) -> Manifest | None:
         """Read an object; None when it does not exist."""
@@ -145,7 +148,9 @@ class ClusterApi:
 
     def patch(self, kind: str, name: str, change: Manifest) -> Manifest:
         """Change the fields of an object that ``change`` has (JSON merge patch)."""
-        return self._json("PATCH", self._path(kind, name), body=change, content_type="application/merge-patch+json")
+        query = {"fieldManager": FIELD_MANAGER}
+        kind_of_patch = "application/merge-patch+json"
+        return self._json("PATCH", self._path(kind, name), query=query, body=change, content_type=kind_of_patch)
 
     def delete(
         self, kind: str, name: str, *, grace_s: int | None = None, propagation: str = "Foreground", uid: str = ""

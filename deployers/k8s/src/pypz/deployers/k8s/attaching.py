@@ -8,7 +8,7 @@ from typing import Final
 
 from pypz.deployers.base import DeploymentState
 from pypz.deployers.k8s.api import ApiError, ClusterApi, Manifest
-from pypz.deployers.k8s.manifests import CONTAINER, ENDED_BECAUSE, FULL_NAME, selector_of
+from pypz.deployers.k8s.plan import CONTAINER, ENDED_BECAUSE, FULL_NAME, selector_of
 from pypz.deployers.k8s.states import (
     Group,
     first_failed,
@@ -18,8 +18,10 @@ from pypz.deployers.k8s.states import (
     job_failure,
     pod_failure,
     pods_of,
+    replaced_pods,
     states_of,
     waiting_reason,
+    was_told_to_end,
 )
 from pypz.deployers.k8s.watching import Watcher
 
@@ -58,6 +60,8 @@ class Attachment:
         self._say = say
         self._states: dict[str, DeploymentState] = {}
         self._told_waits: set[tuple[str, str]] = set()
+        self._told_failures: set[str] = set()
+        """Ids of pods."""
         self._judged: set[str] = set()
         """Ids of Jobs whose failure was dealt with."""
         self._deadline: float | None = None
@@ -69,6 +73,7 @@ class Attachment:
             while True:
                 self._tell_changes(seen)
                 self._tell_waits(seen)
+                self._tell_retries(seen)
                 self._judge_failures(seen)
                 if self._is_all_over(seen):
                     break
@@ -101,6 +106,22 @@ class Attachment:
             if reason and told not in self._told_waits:
                 self._told_waits.add(told)
                 self._say(f"{_full_name(pod)} waits: pod {told[0]}: {reason}")
+
+    def _tell_retries(self, seen: Watcher) -> None:
+        """Tell why a pod has failed whose place another one takes."""
+        for job in seen.objects["Job"].values():
+            for pod in replaced_pods(job, seen.objects["Pod"].values()):
+                if pod["metadata"]["uid"] in self._told_failures:
+                    continue
+                self._told_failures.add(pod["metadata"]["uid"])
+                what = f"{_full_name(pod)}: pod {pod['metadata']['name']}"
+                if was_told_to_end(pod):
+                    self._say(f"{what} was told to end from outside; another one takes its place")
+                else:
+                    limit = job["spec"]["backoffLimit"]
+                    self._say(
+                        f"{what} has failed: {pod_failure(pod)}; another one takes its place, {limit} times at most"
+                    )
 
     def _judge_failures(self, seen: Watcher) -> None:
         """Tell why a Job has failed for good and end the others, unless somebody has restarted it."""

@@ -9,7 +9,8 @@ from typing import Final
 from pypz.deployers.base import DeploymentState
 from pypz.deployers.k8s.api import ApiError, ClusterApi, Manifest
 from pypz.deployers.k8s.attaching import LEEWAY_S, Attachment, OnChange
-from pypz.deployers.k8s.manifests import (
+from pypz.deployers.k8s.manifests import dependent_manifests, owned, owner_manifest, renewed
+from pypz.deployers.k8s.plan import (
     CONFIG_KEY,
     CONTAINER,
     FULL_NAME,
@@ -17,11 +18,7 @@ from pypz.deployers.k8s.manifests import (
     MANAGED_BY,
     PART_OF,
     PipelinePlan,
-    dependent_manifests,
-    owned,
-    owner_manifest,
     owner_name,
-    renewed,
     selector_of,
 )
 from pypz.deployers.k8s.states import Group, groups_of, index_of, job_of, pods_of, states_of, waiting_reason

@@ -42,6 +42,11 @@ class KubernetesParameter:
     livenessProbe: dict[str, Any] | None = None  # noqa: N815
     startupProbe: dict[str, Any] | None = None  # noqa: N815
     readinessProbe: dict[str, Any] | None = None  # noqa: N815
+    imagePullSecrets: list[dict[str, str]] | None = None  # noqa: N815
+    priorityClassName: str | None = None  # noqa: N815
+    runtimeClassName: str | None = None  # noqa: N815
+    backoffLimit: int | None = None  # noqa: N815
+    """Pods that may fail and are started again before the operator has failed for good."""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str) -> KubernetesParameter:
@@ -64,6 +69,8 @@ class KubernetesParameter:
                 raise ConfigurationError(
                     f"{where}: Kubernetes setting {name!r} is {type(value).__name__}, expected {kind.__name__}"
                 )
+            if isinstance(value, int) and value < 0:
+                raise ConfigurationError(f"{where}: Kubernetes setting {name!r} is {value}, expected 0 or more")
         return cls(**values)
 
     def but(self, other: KubernetesParameter) -> KubernetesParameter:

@@ -11,8 +11,8 @@ from pypz.core.commons.secrets import secrets_of
 from pypz.core.specs.instance import Internals
 from pypz.core.specs.operator import Operator
 from pypz.core.specs.pipeline import Pipeline
-from pypz.deployers.k8s.manifests import OperatorPlan, PipelinePlan
 from pypz.deployers.k8s.parameters import FIELD_NAMES, KubernetesParameter
+from pypz.deployers.k8s.plan import OperatorPlan, PipelinePlan
 from pypz.executors.commons import ExecutionMode
 from pypz.executors.operator.executor import drain_seconds
 from pypz.operators.k8s import KubernetesOperator

@@ -10,7 +10,7 @@ import yaml
 
 from pypz.deployers.base import DeploymentState
 from pypz.deployers.k8s.api import Manifest
-from pypz.deployers.k8s.manifests import CONTAINER, ENDED_BECAUSE, FULL_NAME, INDEX
+from pypz.deployers.k8s.plan import CONTAINER, ENDED_BECAUSE, FULL_NAME, INDEX
 from pypz.executors.commons import ExitCodes
 
 _SETTLING: Final = ("ContainerCreating", "PodInitializing")
@@ -97,8 +97,9 @@ def is_ended(job: Manifest) -> bool:
 def _member_state(job: Manifest | None, pod: Manifest | None, index: int) -> DeploymentState:
     if job is None:
         return DeploymentState.NotExisting
-    if pod is not None:
-        return pod_state(pod)
+    state = None if pod is None else pod_state(pod)
+    if state is not None and (state is not DeploymentState.Failed or has_failed(job) or is_ended(job)):
+        return state
     if index in _indexes(job.get("status", {}).get("completedIndexes", "")):
         return DeploymentState.Completed
     if has_failed(job) or is_ended(job):
@@ -168,6 +169,35 @@ def exit_meaning(code: int, reason: str = "") -> str:
     else:
         words = reason or "not one of pypz"
     return f"exit code {code} ({words})"
+
+
+def replaced_pods(job: Manifest, pods: Iterable[Manifest]) -> list[Manifest]:
+    """The failed pods of a Job for which it makes another one, in the order of their failure."""
+    if is_finished(job):
+        return []
+    failed = [p for p in pods_of(job, pods) if p.get("status", {}).get("phase") == "Failed"]
+    told = [p for p in failed if was_told_to_end(p)]
+    rules = job["spec"].get("podFailurePolicy", {}).get("rules", [])
+    final = [r["onExitCodes"]["values"] for r in rules if r["action"] == "FailJob" and "onExitCodes" in r]
+    counted = sorted((p for p in failed if p not in told), key=_failure_order)
+    if any(_exit_code(pod) in values for pod in counted for values in final):
+        return told
+    return told + counted[: int(job["spec"]["backoffLimit"])]
+
+
+def was_told_to_end(pod: Manifest) -> bool:
+    """Whether somebody deleted or evicted a pod that has failed: no fault of its own."""
+    conditions = pod.get("status", {}).get("conditions") or []
+    is_disrupted = any(c["type"] == "DisruptionTarget" and c["status"] == "True" for c in conditions)
+    return is_disrupted or _exit_code(pod) == ExitCodes.SigTerm.value
+
+
+def _exit_code(pod: Manifest) -> int | None:
+    """The exit code of the operator's own container; None while it has none."""
+    for container in pod.get("status", {}).get("containerStatuses") or []:
+        if container["name"] == CONTAINER and "terminated" in container.get("state", {}):
+            return int(container["state"]["terminated"]["exitCode"])
+    return None
 
 
 def job_failure(job: Manifest) -> str:

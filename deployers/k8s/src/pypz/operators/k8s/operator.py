@@ -18,7 +18,7 @@ class KubernetesOperator(Operator, RegisteredInterface, ABC):
     """
 
     image_pull_policy = OptionalParameter(str, alt_name="imagePullPolicy", description="Always, IfNotPresent or Never")
-    restart_policy = OptionalParameter(str, alt_name="restartPolicy", description="Never")
+    restart_policy = OptionalParameter(str, alt_name="restartPolicy", description="Never or OnFailure")
     env = OptionalParameter(list[dict], alt_name="env", description="Environment variables")  # type: ignore[type-arg]
     env_from = OptionalParameter(list[dict], alt_name="envFrom", description="ConfigMaps and Secrets as environment")  # type: ignore[type-arg]
     volume_mounts = OptionalParameter(list[dict], alt_name="volumeMounts", description="Where volumes are mounted")  # type: ignore[type-arg]
@@ -40,7 +40,9 @@ class KubernetesOperator(Operator, RegisteredInterface, ABC):
     host_affinity = OptionalParameter(list, alt_name="hostAffinity", description="The only hosts to run on")
     host_anti_affinity = OptionalParameter(list, alt_name="hostAntiAffinity", description="Hosts not to run on")
     node_affinity = OptionalParameter(dict, alt_name="nodeAffinity", description="Node affinity")
-    node_anti_affinity = OptionalParameter(dict, alt_name="nodeAntiAffinity", description="Not built yet")
+    node_anti_affinity = OptionalParameter(
+        dict, alt_name="nodeAntiAffinity", description="Nodes to avoid, as nodeAffinity"
+    )
     node_selector = OptionalParameter(dict, alt_name="nodeSelector", description="Labels that the node must have")
     tolerations = OptionalParameter(list, alt_name="tolerations", description="Taints that the pod tolerates")
     startup_probe = OptionalParameter(dict, alt_name="startupProbe", description="When the pod counts as started")

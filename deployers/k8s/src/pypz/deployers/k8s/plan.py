@@ -1,0 +1,76 @@
+"""What is to run for a pipeline on the cluster, and the names and labels that its objects have there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from pypz.deployers.k8s.parameters import KubernetesParameter
+from pypz.utils.k8s.names import MAX_JOB_NAME, MAX_LABEL, label_value, object_name
+
+CONFIG_KEY: Final = "config.yaml"
+CONTAINER: Final = "operator"
+
+FULL_NAME: Final = "pypz.io/full-name"
+RUN: Final = "pypz.io/run"
+ENDED_BECAUSE: Final = "pypz.io/ended-because"
+INSTANCE_TYPE: Final = "pypz.io/instance-type"
+PART_OF: Final = "pypz.io/part-of"
+INSTANCE_NAME: Final = "pypz.io/instance-name"
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+INDEX: Final = "batch.kubernetes.io/job-completion-index"
+
+
+@dataclass(frozen=True)
+class OperatorPlan:
+    """What is to run for one operator and its replicas."""
+
+    name: str
+    """Simple name of the principal."""
+    image: str
+    group_size: int = 1
+    mode: str = "Standard"
+    drain_timeout_s: float = 10.0
+    settings: KubernetesParameter = field(default_factory=KubernetesParameter)
+    secret_keys: Sequence[str] = ()
+    """Environment variables that its secret values come in."""
+
+
+@dataclass(frozen=True)
+class PipelinePlan:
+    """What is to run for one pipeline."""
+
+    name: str
+    run: str
+    config: str = field(repr=False)
+    """Its DTO as YAML, secrets masked."""
+    operators: Sequence[OperatorPlan] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Secret values by environment variable."""
+
+    @property
+    def owner_name(self) -> str:
+        """Name of the ConfigMap that owns all other objects."""
+        return owner_name(self.name)
+
+    @property
+    def config_name(self) -> str:
+        """Name of the ConfigMap that holds the DTO: changes with its content. No owner's name has a dot."""
+        return f"{self.owner_name}.config-{hashlib.sha256(self.config.encode()).hexdigest()[:10]}"
+
+
+def owner_name(pipeline: str) -> str:
+    """Name of the ConfigMap that stands for a deployed pipeline, and of the Secret beside it."""
+    return "pypz-" + object_name(pipeline, limit=MAX_LABEL - len("pypz-"))
+
+
+def job_name(pipeline: str, operator: str) -> str:
+    """Name of an operator's Job."""
+    return object_name(pipeline, operator, limit=MAX_JOB_NAME)
+
+
+def selector_of(pipeline: str) -> str:
+    """Labels that all objects of a pipeline have, and no others."""
+    return f"{PART_OF}={label_value(pipeline)},{MANAGED_BY}=pypz"
