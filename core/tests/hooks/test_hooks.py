@@ -11,7 +11,7 @@ import pytest
 
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PluginError, SchemaError
 from pypz.core.hooks import spec
-from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
+from pypz.core.hooks.events import ChannelStatus, DeployedRef, ErrorInfo, OperatorRef, PipelineRef, PortRef
 from pypz.core.hooks.host import BUILDING, OBSERVING, PluginHost
 from pypz.core.hooks.loader import HOOKS
 from pypz.core.hooks.spec import hookimpl
@@ -56,6 +56,10 @@ class Builder:
         return self._give(schema, content_type)
 
     @hookimpl
+    def pypz_make_deployer(self, target: str, options: Mapping[str, str]) -> Any:
+        return self._give(target, options)
+
+    @hookimpl
     def pypz_make_logger(self, operator: Any) -> Any:
         return self._give(operator)
 
@@ -88,6 +92,18 @@ def test_hook_make_logger(host: PluginHost) -> None:
     answer: Any = Answer()
     host.register(Builder(answer))
     assert host.make_logger(object()) is answer  # type: ignore[arg-type]
+
+
+def test_hook_make_deployer(host: PluginHost) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r'nothing deploys to \'kubernetes\'; pip install "pypz\[kubernetes\]" br'
+    ):
+        host.make_deployer("kubernetes", {})
+    answer: Any = Answer()
+    builder = Builder(answer)
+    host.register(builder)
+    assert host.make_deployer("kubernetes", {"namespace": "n"}) is answer
+    assert builder.asked == [("kubernetes", {"namespace": "n"})]
 
 
 def test_an_error_raised_on_purpose_passes_and_any_other_names_the_plugin(host: PluginHost) -> None:
@@ -213,6 +229,13 @@ def test_hook_channel_status(host: PluginHost, observer: Any) -> None:
     hold.set()
     told = [entry[1] for entry in told_by(host, observer) if entry[0] == "channel_status"]
     assert told == [status(99), status(99, "pipeline.other.input_port")]
+
+
+def test_hook_deployment_changed(host: PluginHost, observer: Any) -> None:
+    host.register(observer)
+    member = DeployedRef("pipeline", "pipeline.reader_0", "here")
+    host.deployment_changed(member, "Failed", "OOMKilled")
+    assert told_by(host, observer) == [("deployment_changed", member, "Failed", "OOMKilled")]
 
 
 # --- plugins of a host ------------------------------------------------------------------------------------------------

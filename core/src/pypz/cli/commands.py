@@ -39,7 +39,13 @@ KNOWN: Final = {
     "run": Known("Run a pipeline here: package.module:Class or a YAML file.", target="pypz.cli.run:run"),
     "plugins": Known("Show the installed plugins, and why one is not loaded.", target="pypz.cli.plugins:plugins"),
     "sniff": Known("Watch a running pipeline: states, records, rates, lag.", extra="sniffer"),
-    "deploy": Known("Deploy a pipeline to Kubernetes.", extra="kubernetes"),
+    "deploy": Known("Deploy a pipeline to Kubernetes.", target="pypz.cli.deployment.deploy:deploy"),
+    "status": Known("Show what is deployed, and how it does.", target="pypz.cli.deployment.status:status"),
+    "attach": Known("Stay with a deployed pipeline until it ends.", target="pypz.cli.deployment.attach:attach"),
+    "logs": Known("Show the logs of a deployed pipeline.", target="pypz.cli.deployment.logs:logs"),
+    "restart": Known("Start a deployed operator anew.", target="pypz.cli.deployment.change:restart"),
+    "destroy": Known("Remove a deployed pipeline.", target="pypz.cli.deployment.change:destroy"),
+    "render": Known("Write what deploying would make, as YAML.", target="pypz.cli.deployment.deploy:render"),
 }
 """In the order of the help."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +39,9 @@ def told_plainly(debug: bool) -> Iterator[None]:
         fail("interrupted", INTERRUPTED)
     except (typer.Exit, typer.Abort):
         raise
+    except BrokenPipeError:  # whoever read our lines, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(141) from None
     except Exception as error:  # noqa: BLE001 - each is told, and the process ends with its code
         if debug:
             traceback.print_exc()

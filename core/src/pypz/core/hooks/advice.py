@@ -17,6 +17,9 @@ _SCHEME_EXTRAS: Final = {"kafka": "kafka"}
 _CODEC_EXTRAS: Final = {"avro": "avro"}
 """Content type -> extra of pypz that brings it."""
 
+_TARGET_EXTRAS: Final = {"kubernetes": "kubernetes"}
+"""Kind of place to deploy to -> extra of pypz that brings it."""
+
 _NOT_BUILT: Final = ("local", "amqp", "amqps")
 """Schemes that are documented and come with a later version."""
 
@@ -35,6 +38,8 @@ class Unanswered:
 
     schemes: Sequence[str]
     """Schemes of the plugins that are loaded."""
+    targets: Sequence[str]
+    """Kinds of places that the loaded plugins deploy to."""
     absent: Sequence[PluginReport]
     """Plugins that are installed but not loaded."""
 
@@ -61,6 +66,12 @@ class Unanswered:
         looks_like_avro = not content_type and isinstance(schema, str | dict | list)
         extra = "avro" if looks_like_avro else _CODEC_EXTRAS.get(content_type, "")
         return ConfigurationError(f"no codec for {wanted}{self._help(extra, 'Avro')}")
+
+    def target(self, target: str) -> ConfigurationError:
+        """No plugin answered for this kind of place."""
+        installed = f"installed here: {', '.join(self.targets) or 'none'}"
+        help_text = self._help(_TARGET_EXTRAS.get(target, ""), target)
+        return ConfigurationError(f"nothing deploys to {target!r}{help_text}; {installed}")
 
     def _help(self, extra: str, what: str) -> str:
         """The way out: why the plugin that brings it is not there, or the command that installs it."""

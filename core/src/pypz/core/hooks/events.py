@@ -96,6 +96,17 @@ class OperatorRef(Event):
 
 
 @dataclass(frozen=True)
+class DeployedRef(Event):
+    """One member of a deployed pipeline."""
+
+    pipeline: str
+    name: str
+    """Full name of the member: of the principal, or ``<principal>_<i>`` of a replica."""
+    place: str = ""
+    """Where it is deployed, in words."""
+
+
+@dataclass(frozen=True)
 class PortRef(Event):
     """One port of one member's start."""
 

@@ -22,15 +22,17 @@ if TYPE_CHECKING:
     from pypz.core.channels.spi import Transport
     from pypz.core.codecs.spi import Codec
     from pypz.core.commons.loggers import ContextLoggerInterface
-    from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
+    from pypz.core.hooks.events import ChannelStatus, DeployedRef, ErrorInfo, OperatorRef, PipelineRef, PortRef
     from pypz.core.specs.operator import Operator
+    from pypz.deployers.base import Deployer
 
-BUILDING: Final = ("pypz_make_transport", "pypz_make_codec", "pypz_make_logger")
+BUILDING: Final = ("pypz_make_transport", "pypz_make_codec", "pypz_make_logger", "pypz_make_deployer")
 OBSERVING: Final = tuple(name for name in HOOKS if name not in BUILDING)
 
 CORE_PLUGIN: Final = "core"
 
 _TRANSPORT_METHODS: Final = ("create_channel", "describe_channel", "delete_channel", "open_status", "open_client")
+_DEPLOYER_METHODS: Final = ("deploy", "destroy", "is_deployed", "attach", "retrieve_pipeline_state")
 _CODEC_METHODS: Final = ("encode", "join", "decoder")
 
 _making = threading.RLock()
@@ -174,6 +176,18 @@ class PluginHost:
         answer = self._ask("pypz_make_logger", (), operator=operator)
         return cast("ContextLoggerInterface | None", answer)
 
+    def make_deployer(self, target: str, options: Mapping[str, str]) -> Deployer:
+        """Build the deployer for a kind of place; a new one at each call.
+
+        Raises:
+            ConfigurationError: No plugin knows the target, or an option makes no sense.
+            PluginError: The plugin failed.
+        """
+        answer = self._ask("pypz_make_deployer", _DEPLOYER_METHODS, target=target, options=options)
+        if answer is None:
+            raise self._unanswered().target(target)
+        return cast("Deployer", answer)
+
     # --- observing: these only queue, and cost next to nothing when nobody observes -----------------------------------
 
     def pipeline_started(self, pipeline: PipelineRef) -> None:
@@ -209,6 +223,10 @@ class PluginHost:
         operator = status.port.operator
         key: Hashable = (operator.name, operator.start, status.port.name, status.channel)
         self._dispatcher.tell("pypz_channel_status", {"status": status}, key)
+
+    def deployment_changed(self, member: DeployedRef, state: str, reason: str) -> None:
+        """A deployed member is in another state."""
+        self._dispatcher.tell("pypz_deployment_changed", {"member": member, "state": state, "reason": reason})
 
     # --- within -------------------------------------------------------------------------------------------------------
 
@@ -249,7 +267,10 @@ class PluginHost:
         with self._lock:
             plugins = self._plugins.get_plugins()
         schemes = {str(scheme) for plugin in plugins for scheme in getattr(plugin, "PYPZ_SCHEMES", ())}
-        return Unanswered(sorted(schemes), [report for report in self.reports if report.state != "loaded"])
+        targets = {str(target) for plugin in plugins for target in getattr(plugin, "PYPZ_TARGETS", ())}
+        return Unanswered(
+            sorted(schemes), sorted(targets), [report for report in self.reports if report.state != "loaded"]
+        )
 
     def _tell_of_failures(self) -> None:
         if former := former_distributions():

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from pypz.core.channels.spi import Transport
     from pypz.core.codecs.spi import Codec
     from pypz.core.commons.loggers import ContextLoggerInterface
-    from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
+    from pypz.core.hooks.events import ChannelStatus, DeployedRef, ErrorInfo, OperatorRef, PipelineRef, PortRef
     from pypz.core.specs.operator import Operator
+    from pypz.deployers.base import Deployer
 
 CONTRACT: Final = 1
 """Number of this contract. A plugin module may state it as ``PYPZ_CONTRACT = 1``; another number is refused."""
@@ -82,6 +83,24 @@ def pypz_make_logger(operator: Operator) -> ContextLoggerInterface | None:
     """
 
 
+@hookspec(firstresult=True)
+def pypz_make_deployer(target: str, options: Mapping[str, str]) -> Deployer | None:
+    """Build what brings pipelines to ``target``; the first answer that is not None wins.
+
+    Asked by commands such as ``pypz deploy`` and ``pypz status``. Does no I/O: the place is looked for when it is needed.
+
+    Args:
+        target: Kind of place, such as ``kubernetes``.
+        options: Which one, by names that the deployer documents, such as ``namespace``.
+
+    Returns:
+        A deployer, or None when ``target`` is not yours.
+
+    Raises:
+        ConfigurationError: The target is yours, but an option makes no sense.
+    """
+
+
 # --- observing --------------------------------------------------------------------------------------------------------
 
 
@@ -140,3 +159,16 @@ def pypz_port_closed(port: PortRef) -> None:
 @hookspec
 def pypz_channel_status(status: ChannelStatus) -> None:
     """Figures of a port on a channel; at most twice a second each, the latest kept when there are more."""
+
+
+@hookspec
+def pypz_deployment_changed(member: DeployedRef, state: str, reason: str) -> None:
+    """A deployed member is in another state, as the place that it was deployed to says.
+
+    Told where somebody stays with the deployment (`Deployer.attach`).
+
+    Args:
+        member: Which member, and where.
+        state: Name of its ``DeploymentState``, such as ``Running``.
+        reason: Why, in words; empty when there is nothing to say.
+    """

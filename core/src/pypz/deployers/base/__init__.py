@@ -1,6 +1,6 @@
 """What every deployer of pipelines offers, whatever it deploys to."""
 
 from pypz.deployers.base.deployer import Deployer
-from pypz.deployers.base.state import DeploymentState
+from pypz.deployers.base.state import DeploymentState, MemberStatus
 
-__all__ = ["Deployer", "DeploymentState"]
+__all__ = ["Deployer", "DeploymentState", "MemberStatus"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
 
-from pypz.deployers.base.state import DeploymentState
+from pypz.core.commons.errors import ConfigurationError
+from pypz.deployers.base.state import DeploymentState, MemberStatus
 from pypz.executors.commons import ExecutionMode
 
 if TYPE_CHECKING:
@@ -81,6 +82,35 @@ class Deployer(ABC):
     def retrieve_pipeline_state(self, pipeline_name: str) -> dict[str, DeploymentState]:
         """Tell the state of every member by its full name; empty when the pipeline is not deployed."""
         return {name: self.retrieve_operator_state(name) for name in self._members_of(pipeline_name)}
+
+    def retrieve_pipeline_status(self, pipeline_name: str) -> list[MemberStatus]:
+        """Tell state, reason and whereabouts of every member; empty when the pipeline is not deployed."""
+        return [MemberStatus(name, state) for name, state in self.retrieve_pipeline_state(pipeline_name).items()]
+
+    def follow_operator_logs(self, operator_full_name: str, follow: bool = True, **options: Any) -> Iterator[str]:
+        """Give the log of one member line by line; this default gives what there is so far.
+
+        Args:
+            operator_full_name: Full name of the operator or of one of its replicas.
+            follow: Go on until the member ends.
+            options: As the deployer documents them; this default knows none.
+        """
+        if options:
+            raise ConfigurationError(f"{type(self).__name__} knows no log option {next(iter(options))!r}")
+        yield from (self.retrieve_operator_logs(operator_full_name) or "").splitlines()
+
+    def render(
+        self,
+        pipeline: Pipeline,
+        execution_mode: ExecutionMode = ExecutionMode.Standard,
+        ignore_operators: list[Operator] | None = None,
+    ) -> str:
+        """Give as text what `deploy` would make; secret values are left out.
+
+        Raises:
+            ConfigurationError: This deployer makes nothing that can be told as text.
+        """
+        raise ConfigurationError(f"{type(self).__name__} cannot render what it deploys")
 
     def is_any_operator_in_state(self, pipeline_name: str, *state: DeploymentState) -> bool:
         """Tell whether some member is in one of these states."""

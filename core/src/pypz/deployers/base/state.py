@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 
 
 class DeploymentState(enum.Enum):
@@ -18,3 +19,20 @@ class DeploymentState(enum.Enum):
     """It runs, but says that it is not ready for work."""
     Unknown = ("Unknown",)
     NotExisting = "NotExisting"
+
+
+@dataclass(frozen=True)
+class MemberStatus:
+    """One member of a deployed pipeline, as its place tells of it."""
+
+    name: str
+    """Full name: of the principal, or ``<principal>_<i>`` of a replica."""
+    state: DeploymentState
+    reason: str = ""
+    """Why it is in this state, in words; empty when there is nothing to say."""
+    restarts: int = 0
+    """How often it was started again."""
+    host: str = ""
+    """Where it runs; empty when it does not, or when that is not known."""
+    since_utc: float | None = None
+    """When its newest start was made, in seconds since 1970."""

@@ -192,6 +192,29 @@ class ClusterApi:
             raise
         return answer.data.decode(errors="replace")
 
+    def stream_log(self, pod: str, options: Mapping[str, str]) -> Iterator[str]:
+        """Give a pod's log line by line as it comes; nothing when there is no such pod."""
+        from urllib3.exceptions import HTTPError
+
+        path = f"{self._path('Pod', pod)}/log"
+        try:
+            answer = self._send("GET", path, query=options, read_timeout_s=None)
+        except ApiError as error:
+            if error.status == 404:
+                return
+            raise
+        rest = b""
+        try:
+            for chunk in answer.stream(None, decode_content=False):
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (line.decode(errors="replace") for line in lines)
+        except (HTTPError, OSError) as error:
+            raise ApiError(f"{self._place()}: the log of pod {pod} broke off: {error}") from error
+        finally:
+            answer.close()
+        if rest:
+            yield rest.decode(errors="replace")
+
     def _path(self, kind: str, name: str = "") -> str:
         base, plural = _PATHS[kind]
         path = f"{base}/namespaces/{quote(self.namespace, safe='')}/{plural}"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from pypz.deployers.base import DeploymentState
+from pypz.deployers.base import DeploymentState, MemberStatus
 from pypz.deployers.k8s.api import ApiError, ClusterApi, Manifest
 from pypz.deployers.k8s.plan import CONTAINER, ENDED_BECAUSE, FULL_NAME, selector_of
 from pypz.deployers.k8s.states import (
@@ -20,6 +20,7 @@ from pypz.deployers.k8s.states import (
     pods_of,
     replaced_pods,
     states_of,
+    statuses_of,
     waiting_reason,
     was_told_to_end,
 )
@@ -31,6 +32,7 @@ LEEWAY_S: Final = 60.0
 """Seconds that the cluster gets beyond the pods' own grace period to tell that they have ended. Chosen."""
 
 OnChange = Callable[[str, DeploymentState], None]
+OnNews = Callable[[MemberStatus], None]
 
 
 class Attachment:
@@ -42,6 +44,7 @@ class Attachment:
         pipeline: str,
         groups: Sequence[Group],
         on_change: OnChange | None,
+        on_news: OnNews,
         say: Callable[[str], None],
     ) -> None:
         """Prepare to stay.
@@ -51,12 +54,15 @@ class Attachment:
             pipeline: Its full name.
             groups: Its operators.
             on_change: Called with a member's full name and its new state.
+            on_news: Told of a member whose state or reason has changed; must not wait.
             say: Told what people should know.
         """
         self._api = api
         self._pipeline = pipeline
         self._groups = groups
         self._on_change = on_change
+        self._on_news = on_news
+        self._statuses: dict[str, tuple[DeploymentState, str]] = {}
         self._say = say
         self._states: dict[str, DeploymentState] = {}
         self._told_waits: set[tuple[str, str]] = set()
@@ -71,6 +77,7 @@ class Attachment:
         """Return when every member has completed, failed or gone."""
         with Watcher(self._api, selector_of(self._pipeline), "Job", "Pod", say=self._say) as seen:
             while True:
+                self._tell_news(seen)
                 self._tell_changes(seen)
                 self._tell_waits(seen)
                 self._tell_retries(seen)
@@ -83,6 +90,12 @@ class Attachment:
                     return
         if self._states and all(s is DeploymentState.NotExisting for s in self._states.values()):
             self._say(f"{self._pipeline} was destroyed meanwhile")
+
+    def _tell_news(self, seen: Watcher) -> None:
+        for status in statuses_of(self._groups, seen.objects["Job"].values(), seen.objects["Pod"].values()):
+            if self._statuses.get(status.name) != (status.state, status.reason):
+                self._statuses[status.name] = status.state, status.reason
+                self._on_news(status)
 
     def _tell_changes(self, seen: Watcher) -> None:
         """Call back for every change of a state; what a call back changes is seen by the next."""

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from kubernetes.client import Configuration
 
 
-def load_configuration(configuration: Configuration | None, config_file: Any, verify_ssl: bool) -> Configuration:
+def load_configuration(
+    configuration: Configuration | None, config_file: Any, verify_ssl: bool, context: str | None = None
+) -> Configuration:
     """Find out which cluster is meant.
 
     In this order: ``configuration``, ``config_file``, the kubeconfig of ``KUBECONFIG`` or ``~/.kube/config``, the
@@ -26,6 +28,7 @@ def load_configuration(configuration: Configuration | None, config_file: Any, ve
         configuration: One of the official client, taken as it is.
         config_file: Path of a kubeconfig, or its content as a mapping.
         verify_ssl: Whether the server must prove who it is.
+        context: Context of the kubeconfig; None for its current one.
 
     Raises:
         DeploymentException: There is none, or it cannot be read.
@@ -40,13 +43,13 @@ def load_configuration(configuration: Configuration | None, config_file: Any, ve
     try:
         if isinstance(config_file, Mapping):
             source = "the mapping given as config_file"
-            config.load_kube_config_from_dict(dict(config_file), client_configuration=found)
+            config.load_kube_config_from_dict(dict(config_file), context=context, client_configuration=found)
         elif config_file is not None:
             source = f"the kubeconfig {config_file}"
-            config.load_kube_config(str(config_file), client_configuration=found)
+            config.load_kube_config(str(config_file), context=context, client_configuration=found)
         elif _has_kubeconfig():
             source = f"the kubeconfig {_kubeconfig_location()}"
-            config.load_kube_config(_kubeconfig_location(), client_configuration=found)
+            config.load_kube_config(_kubeconfig_location(), context=context, client_configuration=found)
         elif os.environ.get("KUBERNETES_SERVICE_HOST"):
             source = "the service account of this pod"
             config.load_incluster_config(client_configuration=found)

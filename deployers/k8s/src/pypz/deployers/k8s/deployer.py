@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from pypz.core.hooks.events import DeployedRef
 from pypz.core.specs.operator import Operator
 from pypz.core.specs.pipeline import Pipeline
-from pypz.deployers.base import Deployer, DeploymentState
+from pypz.deployers.base import Deployer, DeploymentState, MemberStatus
 from pypz.deployers.k8s.api import ClusterApi
 from pypz.deployers.k8s.connection import load_configuration
 from pypz.deployers.k8s.deployments import Deployments
 from pypz.deployers.k8s.planning import members_of, plan_of
+from pypz.deployers.k8s.rendering import rendered
 from pypz.executors.commons import ExecutionMode
 from pypz.utils.k8s.errors import DeployedClassNotFoundError, DeploymentTypeError
 
@@ -46,6 +48,8 @@ class KubernetesDeployer(Deployer):
         config_file: Any = None,
         verify_ssl: bool = True,
         mock_nonexistent_at_retrieval: bool = False,
+        *,
+        context: str | None = None,
     ) -> None:
         """Prepare a deployer; nothing is asked of the cluster yet.
 
@@ -57,8 +61,10 @@ class KubernetesDeployer(Deployer):
             verify_ssl: Whether the server must prove who it is; its certificate authority stands in the kubeconfig.
             mock_nonexistent_at_retrieval: Whether `retrieve_deployed_pipeline` stands in for classes that cannot be
                 imported here.
+            context: Context of the kubeconfig; None for its current one.
         """
         self._namespace = namespace
+        self._context = context
         self._configuration = configuration
         self._config_file = config_file
         self._verify_ssl = verify_ssl
@@ -108,15 +114,22 @@ class KubernetesDeployer(Deployer):
             DeploymentNotFoundException: The pipeline is not deployed.
             DeploymentException: The cluster was out of reach for too long.
         """
+        from pypz.core.hooks.host import PluginHost
+
+        host, place = PluginHost.default(), f"kubernetes, namespace {self._namespace}"
+
+        def tell_observers(status: MemberStatus) -> None:
+            host.deployment_changed(DeployedRef(pipeline_name, status.name, place), status.state.name, status.reason)
+
         deployments = self._deployments()
         if on_operator_state_change is None:
-            deployments.attach(pipeline_name, None)
+            deployments.attach(pipeline_name, None, tell_observers)
             return
         tell = on_operator_state_change
         config = deployments.config(pipeline_name)
         pipeline = None if config is None else Pipeline.create_from_string(config, mock_nonexistent=True)
         operators = {} if pipeline is None else {o.get_full_name(): o for o in members_of(pipeline)}
-        deployments.attach(pipeline_name, lambda name, state: tell(operators[name], state))
+        deployments.attach(pipeline_name, lambda name, state: tell(operators[name], state), tell_observers)
 
     def destroy(self, pipeline_name: str, force: bool = False, wait: bool = True) -> None:
         """Remove a pipeline and all that its deployment made; its channels stay.
@@ -192,6 +205,10 @@ class KubernetesDeployer(Deployer):
         """Tell the state of every member by its full name; empty when the pipeline is not deployed."""
         return self._deployments().states(pipeline_name)
 
+    def retrieve_pipeline_status(self, pipeline_name: str) -> list[MemberStatus]:
+        """Tell state, reason and whereabouts of every member; empty when the pipeline is not deployed."""
+        return self._deployments().statuses(pipeline_name)
+
     def retrieve_operator_logs(self, operator_full_name: str, **kwargs: Any) -> str | None:
         """Give what one member has logged so far; a replica has its own name, such as ``pipeline.reader_0``.
 
@@ -206,19 +223,42 @@ class KubernetesDeployer(Deployer):
         Raises:
             DeploymentNotFoundException: There is no such member.
         """
-        unknown = sorted(kwargs.keys() - _LOG_OPTIONS.keys())
-        if unknown:
-            raise DeploymentTypeError(f"unknown log option {unknown[0]!r}; accepted: {', '.join(_LOG_OPTIONS)}")
         return self._deployments().logs(operator_full_name, _as_query(kwargs))
+
+    def follow_operator_logs(self, operator_full_name: str, follow: bool = True, **options: Any) -> Iterator[str]:
+        """Give the log of one member line by line as it comes, until its pod ends.
+
+        Args:
+            operator_full_name: Full name of the operator or of one of its replicas.
+            follow: Go on until its pod ends; else give what there is so far.
+            options: As of `retrieve_operator_logs`.
+        """
+        yield from self._deployments().follow_logs(operator_full_name, _as_query({"follow": follow, **options}))
+
+    def render(
+        self,
+        pipeline: Pipeline,
+        execution_mode: ExecutionMode = ExecutionMode.Standard,
+        ignore_operators: list[Operator] | None = None,
+    ) -> str:
+        """Give the YAML of all objects that `deploy` would make, always in the same order and with the same names.
+
+        Instead of secret values it has the Secrets' names in a comment: make them by means of your own. The run's id is
+        made of the pipeline's description, so that the same pipeline gives the same text.
+        """
+        return rendered(plan_of(pipeline, execution_mode, ignore_operators or ()), self._namespace)
 
     def _deployments(self) -> Deployments:
         if self._connected is None:
-            configuration = load_configuration(self._configuration, self._config_file, self._verify_ssl)
+            configuration = load_configuration(self._configuration, self._config_file, self._verify_ssl, self._context)
             self._connected = Deployments(ClusterApi(configuration, self._namespace), _say)
         return self._connected
 
 
 def _as_query(options: Mapping[str, Any]) -> dict[str, str]:
+    unknown = sorted(options.keys() - _LOG_OPTIONS.keys())
+    if unknown:
+        raise DeploymentTypeError(f"unknown log option {unknown[0]!r}; accepted: {', '.join(_LOG_OPTIONS)}")
     given = {_LOG_OPTIONS[name]: value for name, value in options.items() if value is not None}
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
 

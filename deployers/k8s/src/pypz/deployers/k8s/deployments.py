@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from pypz.deployers.base import DeploymentState
+from pypz.deployers.base import DeploymentState, MemberStatus
 from pypz.deployers.k8s.api import ApiError, ClusterApi, Manifest
-from pypz.deployers.k8s.attaching import LEEWAY_S, Attachment, OnChange
+from pypz.deployers.k8s.attaching import LEEWAY_S, Attachment, OnChange, OnNews
 from pypz.deployers.k8s.manifests import dependent_manifests, owned, owner_manifest, renewed
 from pypz.deployers.k8s.plan import (
     CONFIG_KEY,
@@ -21,7 +21,16 @@ from pypz.deployers.k8s.plan import (
     owner_name,
     selector_of,
 )
-from pypz.deployers.k8s.states import Group, groups_of, index_of, job_of, pods_of, states_of, waiting_reason
+from pypz.deployers.k8s.states import (
+    Group,
+    groups_of,
+    index_of,
+    job_of,
+    pods_of,
+    states_of,
+    statuses_of,
+    waiting_reason,
+)
 from pypz.deployers.k8s.watching import Watcher
 from pypz.utils.k8s.errors import DeploymentConflictException, DeploymentException, DeploymentNotFoundException
 
@@ -116,8 +125,22 @@ class Deployments:
         jobs, pods = self._api.list("Job", selector).items, self._api.list("Pod", selector).items
         return states_of(groups_of(config), jobs, pods)
 
-    def attach(self, pipeline: str, on_change: OnChange | None) -> None:
+    def statuses(self, pipeline: str) -> list[MemberStatus]:
+        """State, reason and whereabouts of every member; empty when the pipeline is not deployed."""
+        config = self.config(pipeline)
+        if config is None:
+            return []
+        selector = selector_of(pipeline)
+        jobs, pods = self._api.list("Job", selector).items, self._api.list("Pod", selector).items
+        return statuses_of(groups_of(config), jobs, pods)
+
+    def attach(self, pipeline: str, on_change: OnChange | None, on_news: OnNews = lambda status: None) -> None:
         """Stay with a pipeline until it has ended.
+
+        Args:
+            pipeline: Its full name.
+            on_change: Called with a member's full name and its new state; may change the deployment.
+            on_news: Told of a member whose state or reason has changed.
 
         Raises:
             DeploymentNotFoundException: It is not deployed.
@@ -126,7 +149,7 @@ class Deployments:
             config = self.config(pipeline)
             if config is None:
                 raise self._not_found(pipeline)
-            Attachment(self._api, pipeline, groups_of(config), on_change, self._say).stay()
+            Attachment(self._api, pipeline, groups_of(config), on_change, on_news, self._say).stay()
         except KeyboardInterrupt:
             self._say(f"detached from {pipeline}, which goes on; destroy({pipeline!r}) ends and removes it")
             raise
@@ -145,13 +168,27 @@ class Deployments:
 
     def logs(self, full_name: str, options: Mapping[str, str]) -> str | None:
         """What one member has logged; None when it has no pod."""
+        found = self._log_of(full_name, options)
+        return None if found is None else self._api.read_log(*found)
+
+    def follow_logs(self, full_name: str, options: Mapping[str, str]) -> Iterator[str]:
+        """The log of one member, line by line as it comes; nothing when it has no pod."""
+        found = self._log_of(full_name, options)
+        if found is not None:
+            yield from self._api.stream_log(*found)
+
+    def _log_of(self, full_name: str, options: Mapping[str, str]) -> tuple[str, Mapping[str, str]] | None:
+        """The newest pod of a member, and the options to ask with; ``previous`` is the pod that it replaced, if any."""
         pipeline = full_name.partition(".")[0]
         group, index = self._member(full_name)
         job = job_of(group, self._api.list("Job", selector_of(pipeline)).items)
         if job is None:
             return None
         pods = [p for p in pods_of(job, self._api.list("Pod", selector_of(pipeline)).items) if index_of(p) == index]
-        return self._api.read_log(pods[-1]["metadata"]["name"], {"container": CONTAINER, **options}) if pods else None
+        asked = {"container": CONTAINER, **options}
+        if len(pods) > 1 and asked.get("previous") == "true":
+            del asked["previous"], pods[-1]
+        return (str(pods[-1]["metadata"]["name"]), asked) if pods else None
 
     def _owner(self, pipeline: str) -> Manifest | None:
         found = self._api.get("ConfigMap", owner_name(pipeline))

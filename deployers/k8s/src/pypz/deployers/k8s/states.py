@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import yaml
 
-from pypz.deployers.base import DeploymentState
+from pypz.deployers.base import DeploymentState, MemberStatus
 from pypz.deployers.k8s.api import Manifest
 from pypz.deployers.k8s.plan import CONTAINER, ENDED_BECAUSE, FULL_NAME, INDEX
 from pypz.executors.commons import ExitCodes
@@ -67,6 +68,48 @@ def states_of(
         for index in range(group.size):
             states[group.member_name(index)] = _member_state(job, newest.get(index), index)
     return states
+
+
+def statuses_of(groups: Iterable[Group], jobs: Iterable[Manifest], pods: Iterable[Manifest]) -> list[MemberStatus]:
+    """State, reason and whereabouts of every member."""
+    jobs, pods = list(jobs), list(pods)
+    found: list[MemberStatus] = []
+    for group in groups:
+        job = job_of(group, jobs)
+        made = [] if job is None else pods_of(job, pods)
+        for index in range(group.size):
+            own = [pod for pod in made if index_of(pod) == index]
+            found.append(_member_status(group.member_name(index), job, own, index))
+    return found
+
+
+def _member_status(name: str, job: Manifest | None, pods: Sequence[Manifest], index: int) -> MemberStatus:
+    pod = pods[-1] if pods else None
+    state = _member_state(job, pod, index)
+    if pod is None:
+        return MemberStatus(name, state, "" if job is None else job_failure(job))
+    told = pod.get("status", {}).get("containerStatuses") or []
+    in_place = sum(int(c.get("restartCount", 0)) for c in told if c["name"] == CONTAINER)
+    return MemberStatus(
+        name,
+        state,
+        member_reason(job, pod),
+        restarts=len(pods) - 1 + in_place,
+        host=str(pod["spec"].get("nodeName", "")),
+        since_utc=_seconds(pod["metadata"].get("creationTimestamp")),
+    )
+
+
+def member_reason(job: Manifest | None, pod: Manifest) -> str:
+    """Why a member is as it is; empty when all is well."""
+    if pod.get("status", {}).get("phase") == "Failed":
+        because = "" if job is None else job["metadata"].get("annotations", {}).get(ENDED_BECAUSE, "")
+        return f"ended because {because}" if because and was_told_to_end(pod) else pod_failure(pod)
+    return waiting_reason(pod)
+
+
+def _seconds(timestamp: str | None) -> float | None:
+    return None if timestamp is None else datetime.fromisoformat(timestamp).timestamp()
 
 
 def is_over(state: DeploymentState) -> bool:

@@ -1,0 +1,1 @@
+"""Commands about pipelines that run elsewhere: whatever deployer is installed, by the hook ``pypz_make_deployer``."""

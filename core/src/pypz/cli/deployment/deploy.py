@@ -1,0 +1,108 @@
+"""``pypz deploy`` and ``pypz render``: bring a pipeline to a cluster, or tell what that would make."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pypz.cli.deployment.attach import stay
+from pypz.cli.deployment.place import KUBERNETES, Context, Debug, Kubeconfig, Namespace, To, Wait, deployer_at
+from pypz.cli.errors import told_plainly
+from pypz.cli.screen import stderr
+from pypz.cli.target import load_pipeline, unexpected
+from pypz.core.commons.errors import ConfigurationError
+from pypz.core.specs.instance import Internals
+from pypz.core.specs.operator import Operator
+from pypz.core.specs.pipeline import Pipeline
+from pypz.executors.commons import ExecutionMode
+
+Target = Annotated[str, typer.Argument(help="package.module:Class, or a YAML file that describes the pipeline.")]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter; '>>name=value' for all ports."),
+]
+PipelineName = Annotated[str | None, typer.Option("--name", help="Name of the pipeline.")]
+Image = Annotated[str | None, typer.Option(help="Image of all operators that name none.")]
+Mode = Annotated[ExecutionMode, typer.Option(case_sensitive=False, help="Part of the life to carry out.")]
+Skip = Annotated[list[str] | None, typer.Option("--skip", metavar="OPERATOR", help="Leave this operator out.")]
+
+
+def deploy(
+    target: Target,
+    parameter: Parameters = None,
+    name: PipelineName = None,
+    image: Image = None,
+    mode: Mode = ExecutionMode.Standard,
+    skip: Skip = None,
+    to: To = KUBERNETES,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    attach: Annotated[bool, typer.Option("--attach", help="Stay until it has ended, as `pypz attach`.")] = False,
+    wait: Wait = True,
+    debug: Debug = False,
+) -> None:
+    """Deploy every operator of a pipeline with its replicas, as a new run: all or nothing.
+
+    pypz deploy weather:Weather -p '>>channelLocation=broker:9092' --image weather:1 --attach
+    """
+    with told_plainly(debug):
+        pipeline = _prepared(target, parameter, name, image)
+        deployer = deployer_at(to, namespace, context, kubeconfig)
+        full_name = pipeline.get_full_name()
+        with stderr().status(f"deploying {full_name}"):
+            deployer.deploy(pipeline, mode, _named(pipeline, skip or ()), wait)
+        stderr().print(f"pypz: {full_name} is deployed; `pypz attach {full_name}` stays with it")
+        if attach:
+            raise typer.Exit(stay(deployer, full_name))
+
+
+def render(
+    target: Target,
+    parameter: Parameters = None,
+    name: PipelineName = None,
+    image: Image = None,
+    mode: Mode = ExecutionMode.Standard,
+    skip: Skip = None,
+    to: To = KUBERNETES,
+    namespace: Namespace = None,
+    debug: Debug = False,
+) -> None:
+    """Write what `pypz deploy` would make to stdout, for those who apply it by means of their own. No cluster is asked.
+
+    Always the same text for the same pipeline. Secret values are left out.
+    """
+    with told_plainly(debug):
+        pipeline = _prepared(target, parameter, name, image)
+        deployer = deployer_at(to, namespace, None, None)
+        sys.stdout.write(deployer.render(pipeline, mode, _named(pipeline, skip or ())))
+
+
+def _prepared(target: str, parameters: list[str] | None, name: str | None, image: str | None) -> Pipeline:
+    # What is deployed runs elsewhere: the code that a YAML file names need not be here.
+    pipeline = load_pipeline(target, name, parameters or [], mock_nonexistent=True)
+    for warning in unexpected(pipeline, parameters or []):
+        stderr().print(f"pypz: warning: {warning}")
+    if image is not None:
+        for operator in _principals(pipeline):
+            if not operator.get_operator_image_name():
+                operator.set_parameter("operatorImageName", image)
+    return pipeline
+
+
+def _principals(pipeline: Pipeline) -> list[Operator]:
+    return [operator for operator in Internals(pipeline).nested_instances.values() if operator.is_principal()]
+
+
+def _named(pipeline: Pipeline, names: list[str] | tuple[str, ...]) -> list[Operator]:
+    """The operators of these simple or full names."""
+    known = {operator.get_simple_name(): operator for operator in _principals(pipeline)}
+    found = []
+    for name in names:
+        operator = known.get(name.removeprefix(f"{pipeline.get_full_name()}."))
+        if operator is None:
+            raise ConfigurationError(f"--skip {name!r}: no such operator; there are {', '.join(known)}")
+        found.append(operator)
+    return found
