@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, TypeVar, Union, cast, get_args, get_origin, overload
 
+from pypz.core.commons import origins
 from pypz.core.commons.errors import InstanceError, ParameterTypeError
 from pypz.core.commons.utils import TemplateResolver, find_disallowed
 
@@ -88,9 +89,11 @@ class ExpectedParameter(Generic[ParameterType]):
         resolved = on_set_templates.resolve(self._checked(instance, value))
         store = parameters_of(instance)
         was_set, old = self.name in store, store.get(self.name)
-        store_parameter(instance, self.name, resolved)
         if self.on_update is None or (was_set and type(old) is type(resolved) and old == resolved):
+            store_parameter(instance, self.name, resolved)
             return
+        noted = origins.kept(instance)
+        store_parameter(instance, self.name, resolved)
         try:
             self.on_update(instance, resolved)
         except BaseException:
@@ -98,6 +101,7 @@ class ExpectedParameter(Generic[ParameterType]):
                 store[self.name] = old
             else:
                 del store[self.name]
+            origins.restore(instance, noted)
             raise
 
     def to_dict(self, instance: Any = None) -> dict[str, Any]:
@@ -190,6 +194,7 @@ def store_parameter(instance: Any, name: str, value: Any) -> None:
     """Keep a checked and resolved value under its name; a text kept back for descriptions is forgotten."""
     vars(instance).get(DEFERRED, {}).pop(name, None)
     parameters_of(instance)[name] = value
+    origins.note(instance, name)
 
 
 def check_value(instance: Any, name: str, value: Any) -> None:

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any, Final, TypeVar, cast
 
 from pypz.core.commons.errors import InstanceError
+from pypz.core.commons.origins import ORIGINS
 from pypz.core.commons.parameters import ExpectedParameter, check_scope
 
 InterceptedInstanceType = TypeVar("InterceptedInstanceType")
@@ -74,6 +75,7 @@ class InstanceInitInterceptor(ABCMeta):
             placeholder: Any = InterceptedInstance(name, cls, *args, **kwargs)
             return cast("InterceptedInstanceType", placeholder)
         instance: Any = type.__call__(cls, name, *args, **kwargs)
+        vars(instance)[ORIGINS] = {}  # what the constructor assigned is the default
         instance.__on_init_finished__(*args, **kwargs)
         return cast("InterceptedInstanceType", instance)
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import warnings
 from abc import ABC
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
-from pypz.core.commons import secrets
+from pypz.core.commons import origins, secrets
 from pypz.core.commons.errors import (
     ConfigurationError,
     DependencyCycleError,
@@ -104,6 +105,7 @@ class Instance(Generic[NestedInstanceType], RegisteredInterface, ABC, metaclass=
     _pypz_nested_type: type | None
     _pypz_parameters: dict[str, Any]
     _pypz_deferred: dict[str, Any]
+    _pypz_origins: dict[str, origins.Origin]
     _pypz_nested: dict[str, Any]
     _pypz_depends_on: set[Any]
     _pypz_described: dict[str, ExpectedParameter[Any]]
@@ -122,6 +124,7 @@ class Instance(Generic[NestedInstanceType], RegisteredInterface, ABC, metaclass=
             _pypz_nested_type=None,
             _pypz_parameters={},
             _pypz_deferred={},
+            _pypz_origins={},
             _pypz_nested={},
             _pypz_depends_on=set(),
             _pypz_described=described,
@@ -197,7 +200,9 @@ class Instance(Generic[NestedInstanceType], RegisteredInterface, ABC, metaclass=
             )
         if not name.lstrip("#>"):
             raise ConfigurationError(f"{place_of(self)}: '{name}' names no parameter; expected such as 'x' or '>>x'")
-        if not self._pypz_set(name, value):
+        with origins.cascading_from(place_of(self)) if name[0] in "#>" else nullcontext():
+            is_reached = self._pypz_set(name, value)
+        if not is_reached:
             warnings.warn(
                 f"{place_of(self)}: the parameter '{name}' reached no instance: nothing is nested that deep here (yet)",
                 PypzWarning,
@@ -403,7 +408,9 @@ class Instance(Generic[NestedInstanceType], RegisteredInterface, ABC, metaclass=
         for name, value in list(self._pypz_parameters.items()):
             if secrets.on_execution_templates.has_template(value):
                 resolved = secrets.resolve_references(value, f"{self.get_full_name()}: parameter '{name}'")
+                noted = origins.kept(self)
                 self._pypz_store(name, resolved)
+                origins.restore(self, noted)
                 self._pypz_deferred[name] = value
 
     def _pypz_secret_scope(self) -> str:

@@ -1,0 +1,80 @@
+"""Where a parameter's value comes from: noted when it is set, for those who show it (``pypz plan``).
+
+No part of descriptions and equality. What a constructor assigns to its own instance is the default and is not noted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final
+
+ORIGINS: Final = "_pypz_origins"
+"""Attribute of an instance that holds origins by parameter name."""
+
+DEFAULT: Final = "default"
+CODE: Final = "code"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who set a parameter."""
+
+    source: str
+    """``default`` (of the class), ``code``, or what `setting_from` was told, such as a file's name."""
+    level: str = ""
+    """Full name of the instance from which a cascade (``>>x``) brought it; empty when it was set on the instance itself."""
+
+    def __str__(self) -> str:
+        source = "default of the class" if self.source == DEFAULT else self.source
+        return f"{source}, cascade from {self.level}" if self.level else source
+
+
+_current: ContextVar[Origin] = ContextVar("pypz_parameter_origin", default=Origin(CODE))
+_default: Final = Origin(DEFAULT)
+
+
+@contextlib.contextmanager
+def setting_from(source: str) -> Iterator[None]:
+    """Parameters that the block sets come from ``source``."""
+    token = _current.set(Origin(source))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@contextlib.contextmanager
+def cascading_from(level: str) -> Iterator[None]:
+    """Parameters that the block sets come by a cascade from the instance of this full name."""
+    token = _current.set(Origin(_current.get().source, level))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def note(instance: Any, name: str) -> None:
+    """Note that a parameter of an instance is set now."""
+    origins = vars(instance).get(ORIGINS)
+    if origins is not None:
+        origins[name] = _current.get()
+
+
+def kept(instance: Any) -> dict[str, Origin]:
+    """A copy of all origins, for `restore`."""
+    return dict(vars(instance).get(ORIGINS, {}))
+
+
+def restore(instance: Any, origins: dict[str, Origin]) -> None:
+    """Undo what was noted since `kept`."""
+    if ORIGINS in vars(instance):
+        vars(instance)[ORIGINS] = origins
+
+
+def origin_of(instance: Any, name: str) -> Origin:
+    """Give where a parameter's value comes from."""
+    found: Origin = vars(instance).get(ORIGINS, {}).get(name, _default)
+    return Origin(found.source) if found.level == instance.get_full_name() else found
