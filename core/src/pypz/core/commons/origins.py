@@ -32,8 +32,9 @@ class Origin:
         return f"{source}, cascade from {self.level}" if self.level else source
 
 
-_current: ContextVar[Origin] = ContextVar("pypz_parameter_origin", default=Origin(CODE))
 _default: Final = Origin(DEFAULT)
+_in_code: Final = Origin(CODE)
+_current: ContextVar[Origin] = ContextVar("pypz_parameter_origin", default=_in_code)
 
 
 @contextlib.contextmanager
