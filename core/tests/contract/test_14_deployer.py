@@ -1,4 +1,4 @@
-"""What every deployer can do by its abstract methods alone."""
+"""Section 14: what every deployer can do by its abstract methods alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operators, replicas, pipelines (contract 7)."""
+"""Section 7: operators, replicas, pipelines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stand-ins for classes that are not installed (contract 4, create_from_dto)."""
+"""Section 4: stand-ins for classes that are not installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Descriptions: shape, YAML and JSON, creation, update (contract 4)."""
+"""Section 4: descriptions: shape, YAML and JSON, creation, update."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines of the default logger (contract 17)."""
+"""Section 17: lines of the default logger, and who hears what an operator logs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from pypz.core.commons.loggers import ContextLogger, ContextLoggerInterface, DefaultContextLogger
+from pypz.core.specs.misc import BlankOperator, BlankPlugin
+from pypz.core.specs.plugin import LoggerPlugin
 
 RESET = "\x1b[0m"
 
@@ -118,3 +120,107 @@ def test_a_context_logger_hands_everything_on() -> None:
     assert logger.info("event %s", 1, key=2) == "answer"
     assert taken == [("error", ("event %s", ["a", "b"], 1), {"key": 2})]
     logger.set_log_level("DEBUG")
+
+
+# --- loggers of operators and plugins --------------------------------------------------------------------------------------
+
+
+class Recorder(LoggerPlugin):
+    def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.lines: list[tuple[str, str | None, list[str] | None]] = []
+        self.calls_back = False
+
+    def note(self, level: str, event: str | None, context_stack: list[str] | None) -> None:
+        self.lines.append((level, event, context_stack))
+        if self.calls_back:
+            self.get_context().get_logger().info("again")
+
+    def _error(
+        self, event: str | None = None, context_stack: list[str] | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        self.note("error", event, context_stack)
+
+    def _warning(
+        self, event: str | None = None, context_stack: list[str] | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        self.note("warning", event, context_stack)
+
+    def _info(self, event: str | None = None, context_stack: list[str] | None = None, *args: Any, **kwargs: Any) -> Any:
+        self.note("info", event, context_stack)
+
+    def _debug(
+        self, event: str | None = None, context_stack: list[str] | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        self.note("debug", event, context_stack)
+
+    def speak(self) -> None:
+        self.get_logger().info("from a logger")
+
+
+class Worker(BlankOperator):
+    def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.plugin = BlankPlugin()
+
+
+class Logging(BlankOperator):
+    def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.first = Recorder()
+        self.second = Recorder()
+        self.plugin = BlankPlugin()
+
+
+def test_an_event_goes_to_all_logger_plugins_with_its_context() -> None:
+    operator = Logging("o")
+    operator.get_logger().error("e")
+    operator.get_logger().warning("w")
+    operator.plugin.get_logger().info("i")
+    operator.plugin.get_logger().debug("d")
+    expected = [
+        ("error", "e", ["o"]),
+        ("warning", "w", ["o"]),
+        ("info", "i", ["o.plugin"]),
+        ("debug", "d", ["o.plugin"]),
+    ]
+    assert operator.first.lines == operator.second.lines == expected
+
+
+def test_an_operator_without_logger_plugin_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    operator = Worker("o")
+    operator.get_logger().error("e")
+    operator.plugin.get_logger().error("e")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_logger_given_by_the_executor_is_used_without_logger_plugin(capsys: pytest.CaptureFixture[str]) -> None:
+    operator = Worker("o")
+    operator._pypz_own_logger = DefaultContextLogger("given")
+    operator.plugin.get_logger().info("hello")
+    assert capsys.readouterr().out.endswith(" | given | o.plugin | hello\n")
+
+
+def test_a_plugin_without_operator_logs_to_stdout_from_debug_on(capsys: pytest.CaptureFixture[str]) -> None:
+    BlankPlugin("x").get_logger().debug("hello")
+    line = capsys.readouterr().out
+    assert line.startswith("DEBUG | ")
+    assert line.endswith(" | x | hello\n")
+
+
+def test_logging_from_a_logger_plugin_is_a_recursion_error() -> None:
+    operator = Logging("o")
+    operator.first.calls_back = True
+    with pytest.raises(RecursionError):
+        operator.get_logger().info("x")
+    operator.first.calls_back = False
+    operator.get_logger().info("y")
+    assert operator.second.lines == [("info", "y", ["o"])]
+    with pytest.raises(RecursionError):
+        operator.first.speak()
+
+
+def test_the_context_stack_is_a_copy() -> None:
+    logger = Logging("o").get_logger()
+    logger.get_context_stack().append("x")
+    assert logger.get_context_stack() == ["o"]

@@ -1,4 +1,4 @@
-"""Names, placeholders, nesting, dependencies, equality, internals (contract 1)."""
+"""Section 1: names, placeholders, nesting, dependencies, equality, internals."""
 
 from __future__ import annotations
 
