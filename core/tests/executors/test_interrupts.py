@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pypz.core.channels.run import PipelineRun
 from pypz.core.commons.errors import WokenError
 from pypz.executors.commons import ExecutionMode
 from pypz.executors.operator.executor import OperatorExecutor
@@ -173,6 +174,37 @@ def test_an_interrupt_while_entering_the_run_calls_nothing(executor: OperatorExe
     assert notes.calls == []
 
 
+def test_an_interrupt_while_joining_does_not_wait_for_a_location_that_is_silent(
+    full: Any, host: Any, notes: Any, monkeypatch: Any, doubles: Any
+) -> None:
+    answers = threading.Event()
+    ended: list[str] = []
+
+    class Late(PipelineRun):
+        def finish(self, outcome: Any) -> None:
+            ended.append(outcome)
+
+        def close(self) -> None:
+            ended.append("close")
+
+    def join(operator: Any, host: Any, run_id: Any) -> PipelineRun:
+        executors[0].interrupt(2)
+        assert answers.wait(doubles.deadline_s)
+        return Late(operator, host)
+
+    monkeypatch.setattr(PipelineRun, "join", join)
+    monkeypatch.setattr("pypz.executors.beginning.GIVE_UP_S", 0.01)
+    executors = [OperatorExecutor(full, host=host)]
+    assert executors[0].execute() == 130
+    assert notes.calls == []
+    joining = [thread for thread in threading.enumerate() if thread.name.endswith("/join")]
+    assert ended == []
+    answers.set()
+    for thread in joining:
+        thread.join(doubles.deadline_s)
+    assert ended == ["interrupted", "close"]  # what was left behind lets go of the run when it gets one
+
+
 def test_a_ctrl_c_that_nobody_handles_goes_through_and_the_channels_are_closed(
     full: Any, run: Any, host: Any, notes: Any, session: Any, observer: Any
 ) -> None:
@@ -255,12 +287,21 @@ def test_an_operator_that_does_not_return_is_named_with_what_it_does(
     assert executor.get_current_state() is State.StateKilled
 
 
-def test_a_signal_before_there_is_a_receiver_raises_and_the_handlers_come_back() -> None:
+def test_a_signal_raises_nothing_in_the_main_thread_and_the_handlers_come_back() -> None:
     former = signal.getsignal(signal.SIGTERM)
-    with SignalWatch() as watch:
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
-        assert watch.number == signal.SIGTERM
+    arrived = threading.Event()
+    told: list[int] = []
+
+    def take(number: int) -> None:
+        told.append(number)
+        arrived.set()
+
+    with SignalWatch(take) as watch:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert arrived.wait(20)
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert watch.number == signal.SIGTERM
+    assert told == [signal.SIGTERM]
     assert signal.getsignal(signal.SIGTERM) is former
 
 
@@ -268,8 +309,7 @@ def test_outside_of_the_main_thread_signals_are_left_alone() -> None:
     handlers: list[Any] = []
 
     def watch() -> None:
-        with SignalWatch() as made:
-            made.deliver_to(lambda number: None)
+        with SignalWatch(lambda number: None):
             handlers.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=watch)

@@ -306,12 +306,18 @@ def test_an_interrupt_ends_a_start_in_another_thread_and_shutdown_waits_for_it(h
 
 
 def test_a_ctrl_c_while_the_run_begins_calls_nothing(host: Any, monkeypatch: Any) -> None:
+    silent = threading.Event()
+
     def start(*args: Any, **kwargs: Any) -> Any:
-        signal.raise_signal(signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert silent.wait(DEADLINE_S)
+        raise PypzError("no answer")
 
     monkeypatch.setattr(PipelineRun, "start", start)
+    monkeypatch.setattr("pypz.executors.beginning.GIVE_UP_S", 0.01)
     assert PipelineExecutor(Two("pipeline"), host=host).start() == {"pipeline.first": 130, "pipeline.second": 130}
     assert CALLS == []
+    silent.set()
 
 
 @pytest.mark.parametrize("error", [RunConflictError("another run is alive"), ConfigurationError("no such thing")])

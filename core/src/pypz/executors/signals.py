@@ -25,23 +25,33 @@ FLUSH_TIMEOUT_S: Final = 1.0
 class SignalWatch:
     """Takes SIGTERM and SIGINT over while a ``with`` block runs; the former handlers come back at its end.
 
-    Before `deliver_to` a signal raises KeyboardInterrupt in the main thread, after it the signal goes to the receiver.
+    Nothing is ever raised in the main thread: it may be anywhere, such as between taking a lock and waiting for a thread.
     Outside of the main thread, where Python installs no handlers, nothing is taken over.
+
+    Args:
+        receiver: Called once, with the number of the first signal, in a thread of its own; should return soon.
+        is_active: False takes nothing over.
+        before_the_end: Called by the handler before a second Ctrl-C ends the process: takes no lock and waits for nothing.
 
     Attributes:
         number: The first signal that came; None when none did.
     """
 
-    def __init__(self, is_active: bool = True) -> None:
+    def __init__(
+        self, receiver: Callable[[int], None], is_active: bool = True, before_the_end: Callable[[], None] = lambda: None
+    ) -> None:
         self.number: int | None = None
+        self._receiver = receiver
         self._is_active = is_active
-        self._receiver: Callable[[int], None] | None = None
+        self._before_the_end = before_the_end
         self._arrived: SimpleQueue[int | None] = SimpleQueue()
         self._former: dict[signal.Signals, Any] = {}
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         if self._is_active and threading.current_thread() is threading.main_thread():
+            self._thread = threading.Thread(target=self._deliver, name="pypz-signals", daemon=True)
+            self._thread.start()
             for number in SIGNALS:
                 self._former[number] = signal.getsignal(number)
                 signal.signal(number, self._handle)
@@ -56,34 +66,17 @@ class SignalWatch:
             self._thread.join()
             self._thread = None
 
-    def deliver_to(self, receiver: Callable[[int], None]) -> None:
-        """Give the first signal to ``receiver``, in a thread of its own, instead of raising.
-
-        Args:
-            receiver: Called once, with the signal's number; should return soon.
-        """
-        if not self._former:
-            return
-        self._thread = threading.Thread(target=self._deliver, name="pypz-signals", daemon=True)
-        self._thread.start()
-        self._receiver = receiver
-
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        is_first = self.number is None
-        if is_first:
+        if self.number is None:
             self.number = number
-        elif number == signal.SIGINT:
-            end_at_once()
-        if is_first and self._receiver is None:
-            raise KeyboardInterrupt
-        if is_first:
             self._arrived.put(number)
+        elif number == signal.SIGINT:
+            self._before_the_end()
+            end_at_once()
 
     def _deliver(self) -> None:
         while (number := self._arrived.get()) is not None:
-            receiver = self._receiver
-            if receiver is not None:
-                receiver(number)
+            self._receiver(number)
 
 
 def end_at_once() -> None:

@@ -165,6 +165,10 @@ class Execution:
         return self._masked(f"{cause(self.failure)}{where}")
 
     @property
+    def is_interrupted(self) -> bool:
+        return self._stopping.requested
+
+    @property
     def exit_code(self) -> int:
         return self._context.get_exit_code()
 

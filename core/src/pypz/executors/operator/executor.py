@@ -13,6 +13,7 @@ from pypz.core.commons.errors import ConfigurationError
 from pypz.core.commons.parameters import given_value
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.operator import Operator
+from pypz.executors.beginning import Beginning
 from pypz.executors.commons import ExecutionMode, ExitCodes
 from pypz.executors.errors import FAILURES, AlreadyRunningError
 from pypz.executors.operator.calls import name_of
@@ -65,6 +66,7 @@ class OperatorExecutor:
         self._drain_s = drain_seconds(self._operator)
         self._lock = threading.Lock()
         self._run: PipelineRun | None = None
+        self._beginning: Beginning | None = None
         self._thread: threading.Thread | None = None
         self._execution: Execution | None = None
         self._is_running = False
@@ -101,10 +103,9 @@ class OperatorExecutor:
         try:
             self._thread = threading.current_thread()
             execution = self._execution = self.make_execution(exec_mode)
-            watch = SignalWatch(is_active=self._handle_interrupts)
-            with watch:
+            with SignalWatch(self._interrupt, is_active=self._handle_interrupts):
                 try:
-                    self._execute(execution, watch)
+                    self._execute(execution)
                 finally:
                     code = execution.end()
                     self._close_run()
@@ -112,23 +113,29 @@ class OperatorExecutor:
         finally:
             self._is_running = False
 
-    def _execute(self, execution: Execution, watch: SignalWatch) -> None:
+    def _execute(self, execution: Execution) -> None:
         try:
-            self._run = self._given_run
+            self._run = self._given_run or self._join(execution)
             if self._run is None:
-                self._run = PipelineRun.join(self._operator, self._host, run_id=os.environ.get(RUN_VARIABLE))
-            watch.deliver_to(self._interrupt)
+                return
             execution.enter(self._run)
-        except KeyboardInterrupt:
-            if watch.number is None:
-                raise
-            execution.interrupt(watch.number)
         except FAILURES as error:  # told here; the exit code tells the starter
             execution.fail(error)
         else:
             execution.perform()
 
+    def _join(self, execution: Execution) -> PipelineRun | None:
+        """Join the run; None when that was interrupted."""
+        run_id = os.environ.get(RUN_VARIABLE)
+        self._beginning = Beginning(
+            lambda: PipelineRun.join(self._operator, self._host, run_id=run_id), f"{name_of(self._operator)}/join"
+        )
+        if execution.is_interrupted:
+            self._beginning.give_up()
+        return self._beginning.wait()
+
     def _close_run(self) -> None:
+        self._beginning = None
         run, self._run = self._run, None
         if run is not None and run is not self._given_run:
             run.close()
@@ -148,10 +155,12 @@ class OperatorExecutor:
             if threading.current_thread() is not self._thread:
                 execution.wait_until_told()
 
-    def _interrupt(self, signal_number: int | None) -> None:
+    def _interrupt(self, signal_number: int | None = None) -> None:
         execution, run = self._execution, self._run
         if execution is not None:
             execution.interrupt(signal_number, run=None if run is self._given_run else run)
+        if self._beginning is not None:
+            self._beginning.give_up()
 
     def make_execution(self, mode: ExecutionMode, on_failure: Callable[[Execution], None] | None = None) -> Execution:
         """Make an execution of the operator that has not begun, for whoever carries several out together."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pypz.core.channels.run import PipelineRun
 from pypz.core.commons.errors import ConfigurationError, PipelineFailedError, PypzError, RunConflictError
+from pypz.executors.beginning import Beginning
 from pypz.executors.commons import ExitCodes, name_of_exit_code
 from pypz.executors.operator.execution import Execution
 from pypz.executors.reports import cause, say
@@ -23,13 +24,13 @@ class Attempt:
 
     Args:
         pipeline_name: Full name of the pipeline.
-        run: The run that was begun for it; finished and closed by this attempt.
         stops_on_failure: Whether the others are shut down when one has failed.
     """
 
-    def __init__(self, pipeline_name: str, run: PipelineRun, stops_on_failure: bool) -> None:
+    def __init__(self, pipeline_name: str, stops_on_failure: bool) -> None:
         self._name = pipeline_name
-        self._run = run
+        self._beginning: Beginning | None = None
+        self._begun: PipelineRun | None = None
         self._stops_on_failure = stops_on_failure
         self._executions: Sequence[Execution] = ()
         self._interrupted_by: tuple[int | None] | None = None
@@ -46,18 +47,22 @@ class Attempt:
 
     def interrupt(self, signal_number: int | None) -> None:
         """Ask all members to end; returns at once and may be called by a signal handler."""
-        is_first = self._interrupted_by is None
-        if is_first:
+        if self._interrupted_by is None:
             self._interrupted_by = (signal_number,)
+        if self._beginning is not None:
+            self._beginning.give_up()
         for execution in self._executions:  # before their waits end: what these raise then is no failure
             execution.interrupt(signal_number)
-        if is_first:
-            threading.Thread(target=self._run.interrupt, name=f"{self._name}/interrupt", daemon=True).start()
+        if self._begun is not None:
+            threading.Thread(target=self._begun.interrupt, name=f"{self._name}/interrupt", daemon=True).start()
 
-    def carry_out(self, make_executions: Callable[[], Sequence[Execution]]) -> dict[str, int]:
-        """Carry the members out and wait for all of them.
+    def carry_out(
+        self, begin: Callable[[], PipelineRun], make_executions: Callable[[], Sequence[Execution]]
+    ) -> dict[str, int]:
+        """Begin the run, carry the members out and wait for all of them.
 
         Args:
+            begin: Begins the run; it is finished and closed by this attempt.
             make_executions: Makes one execution for each member.
 
         Returns:
@@ -68,9 +73,16 @@ class Attempt:
             RunConflictError: The run refuses a member; nothing was called.
             ConfigurationError: A setting makes no sense; nothing was called.
         """
+        executions = make_executions()
+        self._beginning = Beginning(begin, f"{self._name}/begin")
+        if self._interrupted_by is not None:
+            self._beginning.give_up()
+        self._begun = self._beginning.wait()
+        if self._begun is None:
+            return {execution.name: ExitCodes.SigTerm.value for execution in executions}
         outcome: Literal["finished", "failed", "interrupted"] = "failed"
         try:
-            self._executions = make_executions()
+            self._executions = executions
             if self._interrupted_by is not None:
                 self.interrupt(*self._interrupted_by)
             self._begin()
@@ -156,6 +168,11 @@ class Attempt:
         )
         error.__cause__ = failed.failure
         return error
+
+    @property
+    def _run(self) -> PipelineRun:
+        assert self._begun is not None, "carry_out() begins it"
+        return self._begun
 
     # --- the threads of the members -----------------------------------------------------------------------------------
 

@@ -117,21 +117,14 @@ class PipelineExecutor:
     def _start(self, mode: ExecutionMode) -> dict[str, int]:
         check_parameters(self._pipeline.get_missing_required_parameters())
         members = list(Internals(self._pipeline).nested_instances.values())
-        names = [member.get_full_name() for member in members]
         if mode is ExecutionMode.Skip:
-            return dict.fromkeys(names, ExitCodes.NoError.value)
+            return {member.get_full_name(): ExitCodes.NoError.value for member in members}
         executors = [OperatorExecutor(member, False, host=self._host, want_logs=self._want_logs) for member in members]
-        with SignalWatch() as watch:
-            try:
-                run = PipelineRun.start(self._pipeline, self._host, fresh=self._fresh)
-            except KeyboardInterrupt:
-                if watch.number is None:
-                    raise
-                return dict.fromkeys(names, ExitCodes.SigTerm.value)
-            attempt = self._attempt = Attempt(self._pipeline.get_full_name(), run, self._stops_on_failure)
-            watch.deliver_to(self.interrupt)
+        attempt = self._attempt = Attempt(self._pipeline.get_full_name(), self._stops_on_failure)
+        with SignalWatch(attempt.interrupt):
             return attempt.carry_out(
-                lambda: [executor.make_execution(mode, attempt.has_failed) for executor in executors]
+                lambda: PipelineRun.start(self._pipeline, self._host, fresh=self._fresh),
+                lambda: [executor.make_execution(mode, attempt.has_failed) for executor in executors],
             )
 
 
