@@ -79,6 +79,8 @@ class InputEnd:
     decoder_for: Callable[[str, str], Decoder]
     """Gives what decodes blocks of (codec, schema fingerprint); may wait for the schema's fact."""
     tell: Callable[[str], None]
+    retired: frozenset[str] = frozenset()
+    """Writers that will not come and have left nothing here: they count as ended."""
 
     places: dict[int, _Place] = field(default_factory=dict)
     records: int = 0
@@ -106,10 +108,10 @@ class InputEnd:
             committed = self.reader.committed(number)
             note = Note.decode(committed.note, self.writers) if committed else Note("", "")
             if committed is None or note.incarnation not in ("", self.info.incarnation):
-                self.places[number] = _Place("")
+                self.places[number] = _Place("", ended=self.retired)
                 self.reader.seek(number, "first")
                 continue
-            ended = note.ended if note.run == self.run else frozenset()
+            ended = self.retired | (note.ended if note.run == self.run else frozenset())
             self.places[number] = _Place(committed.position, note.index, ended=ended)
             self._skip[number] = note.index
             self.reader.seek(number, committed.position)

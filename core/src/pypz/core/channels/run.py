@@ -6,13 +6,13 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pypz.core.channels import pool
 from pypz.core.channels.port import ChannelPort, channel_ports_of
 from pypz.core.channels.session import MemberSession, own_host
-from pypz.core.channels.spi import Guarantee, Member, Transport
+from pypz.core.channels.spi import Guarantee, Member, StatusEntry, Transport
 from pypz.core.channels.status import StatusHub, pack, unpack, with_prefix
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PypzError, RunConflictError
 from pypz.core.commons.parameters import given_value
@@ -71,13 +71,16 @@ def locations_of(whole: Pipeline | Operator) -> list[tuple[str, dict[str, str]]]
 
 def _addresses_of(operator: Operator) -> list[pool.Address]:
     """Addresses of an operator's channel ports; those that refer to a variable which is not set here are left out."""
-    found: dict[pool.Address, None] = {}
-    for port in channel_ports_of(operator):
-        location, options = port.transport_location(), dict(port.transport_options())
-        if location is None or any(name not in os.environ for name in _variables([location, options])):
-            continue
-        found[pool.address_of(_TEMPLATES.resolve(location), _TEMPLATES.resolve(options))] = None
-    return list(found)
+    found = (address_of_port(port) for port in channel_ports_of(operator))
+    return list(dict.fromkeys(address for address in found if address is not None))
+
+
+def address_of_port(port: ChannelPort) -> pool.Address | None:
+    """Address of a channel port; None when it has no location, or refers to a variable that is not set here."""
+    location, options = port.transport_location(), dict(port.transport_options())
+    if location is None or any(name not in os.environ for name in _variables([location, options])):
+        return None
+    return pool.address_of(_TEMPLATES.resolve(location), _TEMPLATES.resolve(options))
 
 
 def _variables(value: Any) -> list[str]:
@@ -139,6 +142,13 @@ def _check(whole: Pipeline | Operator) -> None:
             if reader not in reached:
                 reached.add(reader)
                 ahead += readers.get(reader, ())
+
+
+def open_runs_in(facts: Mapping[str, StatusEntry]) -> list[str]:
+    """Ids of the runs that are neither finished nor superseded, in stream order."""
+    runs = with_prefix(facts, "run/")
+    superseded = {value.get("supersedes") for value in runs.values()}
+    return [run for run in runs if run not in superseded and f"finished/{run}" not in facts]
 
 
 class PipelineRun:
@@ -301,10 +311,7 @@ class PipelineRun:
 
     def open_runs(self, hub: StatusHub) -> list[str]:
         """Ids of the runs that are neither finished nor superseded, in stream order."""
-        facts = hub.facts()
-        runs = with_prefix(facts, "run/")
-        superseded = {value.get("supersedes") for value in runs.values()}
-        return [run for run in runs if run not in superseded and f"finished/{run}" not in facts]
+        return open_runs_in(hub.facts())
 
     def is_superseded(self, hub: StatusHub) -> bool:
         """Whether another run says that it takes this one's place."""
@@ -526,5 +533,22 @@ class PipelineRun:
         return [f"{reader}/{index}" for index in range(self.size_of(reader))] + self.writing_members(port)
 
     def not_closed(self, hub: StatusHub, members: Iterable[str]) -> set[str]:
-        """Those members that have not said in this run that they have ended."""
-        return {member for member in members if hub.value(f"closed/{member}").get("run") != self.id}
+        """Those members that have not said in this run that they have ended, and of whom nobody else has said so."""
+        return {
+            member
+            for member in members
+            if hub.value(f"closed/{member}").get("run") != self.id and self.retired_from(hub, member) is None
+        }
+
+    def retired_from(self, hub: StatusHub, member: str) -> list[str] | None:
+        """Names of the channels that hold the end of a member which will not come back (``pypz retire``); None: no such.
+
+        A channel that is not among them was made later: it holds nothing of that member.
+        """
+        fact = hub.value(f"retired/{member}")
+        return list(fact.get("channels") or ()) if fact.get("run") == self.id else None
+
+    def retired_writers(self, hub: StatusHub, channel: str, writers: Iterable[str]) -> frozenset[str]:
+        """Those writers of a channel that had retired before it was made."""
+        gone = ((writer, self.retired_from(hub, writer.rsplit("/", 1)[0])) for writer in writers)
+        return frozenset(writer for writer, channels in gone if channels is not None and channel not in channels)

@@ -139,7 +139,7 @@ class MemberSession:
         """Write ``joined`` at each location used; learn whether this member has ended in this run already."""
         for hub in self._hubs():
             closed = hub.value(f"closed/{self._member.key}")
-            if closed.get("run") == self._run.id:
+            if closed.get("run") == self._run.id or self._run.retired_from(hub, self._member.key) is not None:
                 self.already_closed = True
                 return
         if self._is_joining:
@@ -345,6 +345,7 @@ class MemberSession:
                 changed=self._changed,
                 decoder_for=lambda content, schema: self._decoder(ends, content, schema),
                 tell=self.tell,
+                retired=self._run.retired_writers(self._hub(ends), info.name, writers),
             )
             end.start(own)
             loop.inputs[info.name] = end
