@@ -88,6 +88,7 @@ def test_an_extra_brings_each_distribution_and_all_brings_every_one() -> None:
     (core,) = (dist for dist in DISTRIBUTIONS if dist.name == "pypz")
     extras = dict(core.project["optional-dependencies"])
     everything = extras.pop("all")
+    assert [requirement.split(">=")[0] for requirement in extras.pop("testing")] == ["hypothesis", "pytest"]
     assert sorted(everything) == sorted(requirement for extra in extras.values() for requirement in extra)
     assert {requirement.split(">=")[0] for requirement in everything} == {d.name for d in DISTRIBUTIONS} - {"pypz"}
     assert all(extra == [f"pypz-{name}>=0.11,<1"] for name, extra in extras.items())

@@ -405,7 +405,7 @@ class MemberSession:
         """Largest block that all channels of an output port take, in bytes."""
         ends = self._ends[port]
         limit = self._transport(ends).capabilities.max_block
-        return min([limit, *(end.info.max_block for end in ends.outputs.values() if end.info.max_block)])
+        return min((end.info.max_block or limit for end in ends.outputs.values()), default=limit)
 
     def outputs_of(self, port: ChannelPort) -> Sequence[OutputEnd]:
         """The writing ends of a port.

@@ -43,7 +43,7 @@ class Capabilities:
     inline: bool
     """Reads and writes cost next to nothing, in this process."""
     max_block: int
-    """Largest block in bytes, headers left out."""
+    """Largest block in bytes, headers left out, of channels that tell no limit of their own."""
     max_note: int
     """Largest note in bytes."""
 
@@ -86,7 +86,7 @@ class ChannelInfo:
     incarnation: str
     """The transport's id of this making of the channel: another after delete and create."""
     max_block: int | None = None
-    """Largest block this channel takes, where it is less than the transport's."""
+    """Largest block in bytes that this channel takes; None: the transport's."""
 
 
 Position = str

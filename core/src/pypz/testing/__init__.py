@@ -1,0 +1,31 @@
+"""Kits by which authors prove transports, codecs, loggers and deployers, and the way to test a pipeline in memory.
+
+Needs pytest: ``pip install "pypz[testing]"``. Nothing is imported before it is asked for: pytest loads the plugin of this
+package in every project where pypz is installed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pypz.testing.promises import Promise, promise, promises_of
+    from pypz.testing.transport import TransportConformance
+
+__all__ = ["Promise", "TransportConformance", "promise", "promises_of"]
+
+_HOMES = {
+    "Promise": "pypz.testing.promises",
+    "TransportConformance": "pypz.testing.transport",
+    "promise": "pypz.testing.promises",
+    "promises_of": "pypz.testing.promises",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(home), name)
