@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pypz.core.channels import pool
+from pypz.core.channels.channel_life import ADMIN_TIMEOUT_S, ALIVE_WAIT_S
 from pypz.core.channels.port import ChannelPort, channel_ports_of
 from pypz.core.channels.session import MemberSession, own_host
 from pypz.core.channels.spi import Guarantee, Member, StatusEntry, Transport
@@ -27,13 +28,9 @@ if TYPE_CHECKING:
     from pypz.core.specs.operator import Operator
     from pypz.core.specs.pipeline import Pipeline
 
-ALIVE_WAIT_S: Final = 2.5
-"""Seconds in which an open run must beat to count as alive (semantics: run)."""
 TELL_SILENCE_S: Final = 3.0
 """Seconds after which a location that does not answer is named (chosen); it is waited for within its own deadline."""
 
-ADMIN_TIMEOUT_S: Final = 60.0
-"""Seconds to delete one channel of a fresh start (chosen)."""
 RELAY_CLOSE_S: Final = 5.0
 """Seconds that the relay may take for its last facts (chosen)."""
 

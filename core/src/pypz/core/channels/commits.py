@@ -1,0 +1,129 @@
+"""When and how a member commits: all outputs of all transports first, only then positions, one transport after another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final
+
+from pypz.core.channels.client_loop import ClientLoop
+from pypz.core.channels.membership import Membership
+from pypz.core.channels.spi import Committed, Unit
+from pypz.core.commons.errors import RetriableError, TransportTimeoutError
+
+COMMIT_TIMEOUT_S: Final = 10.0
+"""Seconds that one flush or commit in the background may take before it is tried again (chosen)."""
+LAST_COMMIT_S: Final = 120.0
+"""Seconds for which a commit that the operator waits for is tried again (chosen: sendTimeoutMs' default)."""
+BUSY_S: Final = 0.02
+"""Seconds until a due commit is tried again that would have had to wait (chosen)."""
+TROUBLE_INTERVAL_S: Final = 30.0
+"""Seconds between two warnings that nothing can be committed (house rule)."""
+
+
+class Commits:
+    """What is due for commit, since when, and committing it. At most one unit is in commit."""
+
+    def __init__(self, membership: Membership, interval_s: float) -> None:
+        self._membership = membership
+        self._interval_s = interval_s
+        self._due: dict[tuple[str, int], Committed] = {}
+        self._marks: dict[str, tuple[int, int]] = {}
+        self._at: float | None = None
+        self._committing = threading.Lock()
+        self._trouble_told = float("-inf")
+
+    def close_unit(self) -> None:
+        """Note all that was handed out as due for commit."""
+        m = self._membership
+        with m.changed:
+            moved = False
+            for end in m.inputs():
+                end.has_records()  # passes over ends that are next
+                mark = end.mark()
+                if mark.committed:
+                    moved = True
+                    self._due.update(mark.committed)
+                    self._marks[end.info.name] = mark.consumed, mark.records
+            if moved and self._at is None:
+                self._at = time.monotonic() + self._interval_s
+                first = next(iter(m.loops.values()), None)
+                if first is not None:
+                    first.wake()
+
+    def commit_rest(self) -> None:
+        """Flush and commit all that is due, from the operator's thread, within the deadlines of sends.
+
+        Raises:
+            TransportError: It cannot be committed.
+        """
+        deadline = time.monotonic() + LAST_COMMIT_S
+        while True:
+            try:
+                if self.try_commit(wait=True):
+                    return
+            except (RetriableError, TransportTimeoutError) as error:
+                if time.monotonic() > deadline or self._membership.is_stopped():
+                    raise
+                self.tell_trouble(error)
+
+    def commit_due(self, loop: ClientLoop) -> float | None:
+        """On a client's thread: commit when due (the first client's does); gives the moment of the next."""
+        m = self._membership
+        if next(iter(m.loops.values()), None) is not loop:
+            return None
+        now = time.monotonic()
+        if self._at is not None and now >= self._at and m.outcome is None:
+            if self._committing.locked():
+                self._at = now + BUSY_S
+            else:
+                try:
+                    if not self.try_commit(wait=False):
+                        self._at = now + BUSY_S
+                except (RetriableError, TransportTimeoutError) as error:
+                    self._at = time.monotonic() + 1.0
+                    self.tell_trouble(error)
+        return self._at
+
+    def try_commit(self, *, wait: bool) -> bool:
+        """Flush every output of every transport, only then commit positions; False when it had to wait and may not."""
+        m = self._membership
+        with self._committing:
+            with m.changed:
+                due, self._due = self._due, {}
+                marks = dict(self._marks)
+            try:
+                for output in m.outputs():
+                    if not output.send_pending(wait):
+                        self._put_back(due)
+                        return False
+                for loop in list(m.loops.values()):
+                    loop.client.flush(COMMIT_TIMEOUT_S)
+                for loop in list(m.loops.values()):
+                    positions = {key: value for key, value in due.items() if key[0] in loop.inputs}
+                    if positions:
+                        _commit_on(loop, Unit(positions))
+            except BaseException:
+                self._put_back(due)
+                raise
+            with m.changed:
+                self._at = time.monotonic() + self._interval_s if self._due else None
+                for end in m.inputs():
+                    if end.info.name in marks:
+                        end.committed_entries, end.committed_records = marks[end.info.name]
+            return True
+
+    def tell_trouble(self, error: Exception) -> None:
+        """Say that a commit failed for now, but not too often."""
+        now = time.monotonic()
+        if now - self._trouble_told >= TROUBLE_INTERVAL_S:
+            self._trouble_told = now
+            self._membership.tell(f"cannot commit yet, tries on: {error}")
+
+    def _put_back(self, due: dict[tuple[str, int], Committed]) -> None:
+        with self._membership.changed:
+            self._due = {**due, **self._due}
+
+
+def _commit_on(loop: ClientLoop, unit: Unit) -> None:
+    loop.call(lambda: loop.client.commit(unit, COMMIT_TIMEOUT_S))

@@ -1,0 +1,102 @@
+"""Figures of a member's ports for observers: told when they changed, at most twice a second each."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from pypz.core.channels import pool
+from pypz.core.channels.client_loop import ClientLoop
+from pypz.core.channels.membership import Membership, PortEnds
+from pypz.core.channels.reader import InputEnd
+from pypz.core.hooks.events import ChannelStatus
+
+STATUS_INTERVAL_S: Final = 0.5
+"""Seconds between two figures of a port (design 2: twice a second at most)."""
+
+
+class Figures:
+    """Tells the figures of all ports of one member."""
+
+    def __init__(self, membership: Membership) -> None:
+        self._membership = membership
+        self._quiet: set[pool.Address] = set()
+        """Clients whose threads sleep because none of their figures is due."""
+
+    def stir(self) -> None:
+        """Records move: have sleeping clients' threads tell the figures again."""
+        while self._quiet:
+            loop = self._membership.loops.get(self._quiet.pop())
+            if loop is not None:
+                loop.wake()
+
+    def tell_all(self) -> None:
+        """Tell what changed of all ports, at once."""
+        for ends in self._membership.ends.values():
+            self._tell(ends, at_once=True)
+
+    def tell_due(self, address: pool.Address, loop: ClientLoop) -> float | None:
+        """On a client's thread: tell what is due of its ports; gives the moment of the next, None: when something happens."""
+        m = self._membership
+        self._quiet.add(address)
+        moments = [self._tell(ends) for ends in list(m.ends.values()) if m.loops.get(ends.address) is loop]
+        due = min((moment for moment in moments if moment is not None), default=None)
+        if due is not None:
+            self._quiet.discard(address)
+        return due
+
+    def _tell(self, ends: PortEnds, at_once: bool = False) -> float | None:
+        """Tell the figures of a port that changed; gives the moment when it may tell again, None: when something happens."""
+        next_due: float | None = None
+        for status in self._of(ends):
+            told = ends.told.get(status.channel)
+            if told is not None and _same(told, status):
+                continue
+            moment = ends.told_at.get(status.channel, float("-inf")) + STATUS_INTERVAL_S
+            now = time.monotonic()
+            if now < moment and not at_once and told is not None and told.state == status.state:
+                next_due = moment if next_due is None else min(moment, next_due)
+                continue
+            ends.told[status.channel] = status
+            ends.told_at[status.channel] = now
+            self._membership.host.channel_status(status)
+            next_due = now + STATUS_INTERVAL_S
+        return next_due
+
+    def _of(self, ends: PortEnds) -> list[ChannelStatus]:
+        if ends.input is not None:
+            return [self._of_input(ends, ends.input)]
+        return [
+            ChannelStatus(ends.ref, name, ends.state, out.records, out.blocks, out.size_bytes, at_utc=time.time())
+            for name, out in ends.outputs.items()
+        ]
+
+    def _of_input(self, ends: PortEnds, end: InputEnd) -> ChannelStatus:
+        m = self._membership
+        loop = m.loops.get(ends.address)
+        entries, records = loop.call(lambda: (end.lag_entries(), end.lag_records())) if loop else (None, None)
+        with m.changed:
+            waits_for = "" if end.has_records() else end.waiting_for()
+        return ChannelStatus(
+            ends.ref,
+            end.info.name,
+            ends.state,
+            end.records,
+            end.blocks,
+            end.size_bytes,
+            entries,
+            records,
+            waits_for,
+            time.time(),
+        )
+
+
+def _same(one: ChannelStatus, other: ChannelStatus) -> bool:
+    return (one.state, one.records, one.blocks, one.lag_entries, one.lag_records, one.waits_for) == (
+        other.state,
+        other.records,
+        other.blocks,
+        other.lag_entries,
+        other.lag_records,
+        other.waits_for,
+    )

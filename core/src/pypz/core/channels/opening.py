@@ -1,0 +1,187 @@
+"""Opening the ends of ports: waits for the channels of this run, makes clients, resolves writers' schemas."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from pypz.core.channels import pool
+from pypz.core.channels.client_loop import ClientLoop
+from pypz.core.channels.headers import Origin, names, partitions_of_member
+from pypz.core.channels.membership import Membership, PortEnds
+from pypz.core.channels.reader import InputEnd
+from pypz.core.channels.spi import ChannelInfo, Guarantee
+from pypz.core.channels.status import pack
+from pypz.core.channels.writer import OutputEnd
+from pypz.core.codecs.spi import Codec, Decoder
+from pypz.core.commons.errors import ChannelGoneError, DecodeError, SchemaError
+
+SETTLE_TIMEOUT_S: Final = 60.0
+"""Seconds to settle what an older start left open (chosen)."""
+SCHEMA_TIMEOUT_S: Final = 30.0
+"""Seconds to wait for the fact of a schema (semantics: schemaTimeoutMs)."""
+
+
+class Opening:
+    """Opens the ends of one member's ports; ``tick`` is what its clients' threads do when something is due."""
+
+    def __init__(self, membership: Membership, tick: Callable[[pool.Address, ClientLoop], float | None]) -> None:
+        self._membership = membership
+        self._tick = tick
+        self._lock = threading.Lock()
+
+    def open_input(self, ends: PortEnds, codec: Codec, timeout_s: float | None) -> None:
+        """Open the reading end: waits for the channel of this run."""
+        m = self._membership
+        ends.codec = codec
+        info = self._await_channel(ends, ends.ref.channels[0], timeout_s)
+        writers = m.run.writers_of(ends.port)
+        own = partitions_of_member(info, m.ref.index, m.run.size_of(m.member.operator))
+        loop = self._loop(ends)
+
+        def start() -> InputEnd:
+            reader = loop.client.reader(info, m.member.operator, own, None)
+            end = InputEnd(
+                info=info,
+                run=m.run.id,
+                writers=writers,
+                reader=reader,
+                changed=m.changed,
+                decoder_for=lambda content, schema: self._decoder(ends, content, schema),
+                tell=m.tell,
+                retired=m.run.retired_writers(m.hub(ends), info.name, writers),
+            )
+            end.start(own)
+            loop.inputs[info.name] = end
+            return end
+
+        ends.input = loop.call(start)
+        loop.wake()
+        self._opened(ends)
+
+    def await_writer(self, ends: PortEnds, timeout_s: float) -> None:
+        """Wait until one of the writers connected to an input port has joined the run (``portOpenTimeoutMs``)."""
+        m = self._membership
+        hub = m.hub(ends)
+        members = m.run.writing_members(ends.port)
+        if members:
+            hub.wait_for(
+                lambda: True if any(hub.value(f"joined/{w}").get("run") == m.run.id for w in members) else None,
+                what=lambda: (
+                    f"a writer of channel {ends.ref.channels[0]!r}: none of {names(members)} has joined the run"
+                ),
+                timeout_s=timeout_s,
+                stopped=m.is_stopped,
+                tell=m.tell,
+            )
+
+    def open_output(
+        self, ends: PortEnds, codec: Codec, timeout_s: float | None, linger_s: float, send_timeout_s: float
+    ) -> None:
+        """Open the writing ends: waits for the channels of this run; the schema is known before the first block."""
+        m = self._membership
+        ends.codec = codec
+        hub = m.hub(ends)
+        key = f"schema/{codec.fingerprint}"
+        if key not in hub.facts():
+            hub.put(key, pack(content_type=codec.content_type, schema=codec.schema_text))
+        if not ends.ref.channels:
+            m.tell(f"port {ends.ref.name!r} is connected to nothing: what it sends goes nowhere; connect() it")
+        for name in ends.ref.channels:
+            info = self._await_channel(ends, name, timeout_s)
+            loop = self._loop(ends)
+            epoch = m.epochs.get(ends.address[0], 0)
+            ends.outputs[name] = OutputEnd(
+                loop.client.writer(info),
+                info,
+                Origin(m.run.id, f"{m.member.key}/{ends.ref.name}", epoch, info.incarnation),
+                codec,
+                linger_s=linger_s,
+                send_timeout_s=send_timeout_s,
+                wake=loop.client.wake,
+                stopped=m.is_stopped,
+                last_cause=lambda: "",
+                first_partition=m.ref.index,
+            )
+        self._opened(ends)
+
+    # --- below ---
+
+    def _loop(self, ends: PortEnds) -> ClientLoop:
+        with self._lock:
+            return self._membership.loops.get(ends.address) or self._open_loop(ends)
+
+    def _open_loop(self, ends: PortEnds) -> ClientLoop:
+        m = self._membership
+        epoch = m.epochs.get(ends.address[0], 0)
+        client = m.transport(ends).open_client(m.member, epoch, Guarantee.AT_LEAST_ONCE)
+        client.settle(SETTLE_TIMEOUT_S)
+        found = ClientLoop(
+            client, m.ref.name, m.changed, lambda: self._tick_of(ends.address), m.fail, self._tell_earlier
+        )
+        m.loops[ends.address] = found
+        return found
+
+    def _tick_of(self, address: pool.Address) -> float | None:
+        loop = self._membership.loops.get(address)
+        return self._tick(address, loop) if loop is not None else 0.05
+
+    def _tell_earlier(self, end: InputEnd) -> None:
+        self._membership.tell(
+            f"channel {end.info.name!r}: goes on with {end.earlier_run} entries that an earlier run left unread"
+        )
+
+    def _await_channel(self, ends: PortEnds, name: str, timeout_s: float | None) -> ChannelInfo:
+        """Wait for the entry ``channel`` of this run: a topic alone may be left over, or just being deleted."""
+        m = self._membership
+        hub = m.hub(ends)
+
+        def look() -> dict[str, Any] | None:
+            value = hub.value(f"channel/{name}")
+            return value if value.get("run") == m.run.id else None
+
+        fact = hub.wait_for(
+            look,
+            what=lambda: f"channel {name!r}, which its reader {name.rsplit('.', 1)[0]!r} makes",
+            timeout_s=timeout_s,
+            stopped=m.is_stopped,
+            tell=m.tell,
+        )
+        info = m.transport(ends).describe_channel(name)
+        if info is None or info.incarnation != fact["incarnation"]:
+            raise ChannelGoneError(f"channel {name!r} of this run was deleted by somebody else")
+        return info
+
+    def _opened(self, ends: PortEnds) -> None:
+        ends.state = "open"
+        self._membership.host.port_opened(ends.ref)
+        loop = self._membership.loops.get(ends.address)
+        if loop is not None:
+            loop.wake()
+
+    def _decoder(self, ends: PortEnds, content_type: str, fingerprint: str) -> Decoder:
+        """Get what decodes blocks of one writer's schema; asked once per schema."""
+        codec = ends.codec
+        assert codec is not None
+        found = ends.decoders.get((content_type, fingerprint))
+        if found is None:
+            if content_type != codec.content_type:
+                raise DecodeError(f"holds {content_type!r}, the port reads {codec.content_type!r}")
+            text = codec.schema_text if fingerprint == codec.fingerprint else self._schema(ends, fingerprint)
+            try:
+                found = codec.decoder(text)
+            except SchemaError as error:
+                raise DecodeError(f"its writer's schema does not resolve: {error}") from error
+            ends.decoders[content_type, fingerprint] = found
+        return found
+
+    def _schema(self, ends: PortEnds, fingerprint: str) -> str:
+        hub = self._membership.hub(ends)
+        fact = hub.wait_for(
+            lambda: hub.value(f"schema/{fingerprint}") or None,
+            what=lambda: f"the schema {fingerprint} of a block",
+            timeout_s=SCHEMA_TIMEOUT_S,
+            stopped=self._membership.is_stopped,
+        )
+        return str(fact["schema"])
