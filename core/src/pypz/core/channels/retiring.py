@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pypz.core.channels import pool
+from pypz.core.channels.channel_life import ADMIN_TIMEOUT_S, ALIVE_WAIT_S
 from pypz.core.channels.headers import Origin
 from pypz.core.channels.port import ChannelPort, channel_ports_of
 from pypz.core.channels.run import (
-    ALIVE_WAIT_S,
     address_of_port,
     locations_of,
     namespace_of,
@@ -24,7 +24,7 @@ from pypz.core.channels.run import (
     status_name,
     whole_of,
 )
-from pypz.core.channels.session import ADMIN_TIMEOUT_S, own_host
+from pypz.core.channels.session import own_host
 from pypz.core.channels.spi import ChannelInfo, Guarantee, Member, StatusEntry, StatusStream, Transport
 from pypz.core.channels.status import pack, unpack, with_prefix
 from pypz.core.commons.errors import ConfigurationError, RunConflictError
