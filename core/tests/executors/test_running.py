@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pypz.executors.operator.calls import Stopping
+from pypz.executors.operator.health import Pulse
 from pypz.executors.operator.running import FIRST_PAUSE_S, LONGEST_PAUSE_S, run_until_done
 
 
@@ -30,7 +31,7 @@ def pauses() -> Pauses:
 @pytest.fixture
 def loop(session: Any, pauses: Pauses) -> Any:
     def go(operator: Any, *inputs: Any) -> int:
-        return run_until_done(operator, inputs, session, pauses)
+        return run_until_done(operator, inputs, session, pauses, Pulse())
 
     return go
 

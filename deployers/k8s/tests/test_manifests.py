@@ -57,6 +57,8 @@ def test_the_container_runs_the_operator_runner_with_its_index() -> None:
         "Standard",
         "--index",
         "$(JOB_COMPLETION_INDEX)",
+        "--health-port",
+        "8081",
     ]
     env = env_of(container)
     assert env["PYPZ_RUN"] == "run-1"
@@ -295,6 +297,20 @@ def test_further_settings_reach_the_pod() -> None:
     assert pod["containers"][0]["envFrom"] == [{"configMapRef": {"name": "more"}}]
     assert pod["containers"][0]["resources"] == {"limits": {"memory": "1Gi"}}
     assert pod["containers"][0]["livenessProbe"] == {"tcpSocket": {"port": 1}}
+
+
+def test_a_container_is_probed_where_runner_or_plugin_answers_unless_told_otherwise() -> None:
+    probed = container_with()
+    assert probed["livenessProbe"]["httpGet"] == {"path": "/live", "port": 8081}
+    assert probed["readinessProbe"]["httpGet"] == {"path": "/ready", "port": 8081}
+    assert probed["startupProbe"]["failureThreshold"] == 300
+    theirs = container_with(livenessProbe={"exec": {"command": ["true"]}}, readinessProbe={})
+    assert theirs["livenessProbe"] == {"exec": {"command": ["true"]}}
+    assert "readinessProbe" not in theirs
+    own = plan(OperatorPlan("reader", "image", health_port=9000, has_health_plugin=True))
+    (container,) = dependent_manifests(own)[-1]["spec"]["template"]["spec"]["containers"]
+    assert "--health-port" not in container["args"]
+    assert container["livenessProbe"]["httpGet"]["port"] == 9000
 
 
 def test_the_parameter_class_has_the_names_that_older_pipelines_use() -> None:

@@ -25,6 +25,7 @@ from pypz.core.specs.instance import Internals
 from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.commons import ExecutionMode, ExitCodes
 from pypz.executors.operator.executor import RUN_VARIABLE, OperatorExecutor
+from pypz.executors.operator.probes import ProbeServer
 from pypz.executors.reports import first_line, say
 
 _EPILOG: Final = """\
@@ -65,10 +66,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.environ[RUN_VARIABLE] = given.run
         operator = find_operator(read_pipeline(given.config), given.operator, given.index)
         executor = OperatorExecutor(operator)
+        probes = _probes_of(executor, operator, given.health_port)
     except PypzError as error:
         say(f"ERROR: {error}")
         return ExitCodes.GeneralError.value
-    return executor.execute(mode)
+    try:
+        return executor.execute(mode)
+    finally:
+        if probes is not None:
+            probes.close()
+
+
+def _probes_of(executor: OperatorExecutor, operator: Any, port: int | None) -> ProbeServer | None:
+    """Answer probes on this port, unless a plugin of the operator does."""
+    plugins = Internals(operator.get_group_principal() or operator).nested_instances.values()
+    if port is None or any(getattr(plugin, "answers_probes", False) for plugin in plugins):
+        return None
+    try:
+        return ProbeServer(port, executor.health, "pypz-probes")
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(f"--health-port {port} cannot be opened ({error}); choose another one") from error
 
 
 def read_pipeline(path: Path) -> Pipeline:
@@ -150,6 +167,12 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--run", metavar="ID", help=f"run to take part in ({RUN_VARIABLE}, else the open run, else a new one)"
+    )
+    parser.add_argument(
+        "--health-port",
+        metavar="PORT",
+        type=int,
+        help="answer GET /live, /ready and /check there, where no plugin of the operator does",
     )
     return parser
 

@@ -43,6 +43,7 @@ class ClientLoop:
         self._notice = notice
         self._tasks: deque[Callable[[], None]] = deque()
         self._event = threading.Event()
+        self._turned_at = time.monotonic()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=f"pypz-io {name}", daemon=True)
         self._thread.start()
@@ -71,6 +72,12 @@ class ClientLoop:
         if self.inputs:
             self.client.wake()
 
+    def silent_s(self) -> float | None:
+        """Seconds since the thread last went round, beyond the longest wait that it allows itself; None: it has ended."""
+        if not self._thread.is_alive() and not self._closing:
+            return None
+        return max(0.0, time.monotonic() - self._turned_at - IDLE_S)
+
     def close(self, timeout_s: float) -> None:
         """End the thread and close the client; idempotent."""
         if self._closing:
@@ -84,6 +91,7 @@ class ClientLoop:
     def _run(self) -> None:
         try:
             while not self._closing:
+                self._turned_at = time.monotonic()
                 self._event.clear()
                 while self._tasks:
                     self._tasks.popleft()()

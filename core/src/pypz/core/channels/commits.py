@@ -32,6 +32,8 @@ class Commits:
         self._at: float | None = None
         self._committing = threading.Lock()
         self._trouble_told = float("-inf")
+        self.trouble = ""
+        """Why the last commit did not go through; empty when it did."""
 
     def close_unit(self) -> None:
         """Note all that was handed out as due for commit."""
@@ -106,6 +108,7 @@ class Commits:
             except BaseException:
                 self._put_back(due)
                 raise
+            self.trouble = ""
             with m.changed:
                 self._at = time.monotonic() + self._interval_s if self._due else None
                 for end in m.inputs():
@@ -115,6 +118,7 @@ class Commits:
 
     def tell_trouble(self, error: Exception) -> None:
         """Say that a commit failed for now, but not too often."""
+        self.trouble = str(error)
         now = time.monotonic()
         if now - self._trouble_told >= TROUBLE_INTERVAL_S:
             self._trouble_told = now

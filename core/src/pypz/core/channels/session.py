@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pypz.core.channels import channel_life, pool
 from pypz.core.channels.client_loop import ClientLoop, seconds_until
@@ -24,11 +24,15 @@ from pypz.core.channels.writer import OutputEnd
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.errors import PortClosedError, PypzError
 from pypz.core.commons.parameters import given_value
+from pypz.core.commons.secrets import conceal
 from pypz.core.hooks.events import OperatorRef
 
 if TYPE_CHECKING:
     from pypz.core.channels.run import PipelineRun
     from pypz.core.specs.operator import Operator
+
+SILENT_S: Final = 60.0
+"""Seconds beyond its longest wait after which a client's thread counts as stuck (chosen: some commits' time)."""
 
 __all__ = ["MemberSession", "Outcome", "own_host"]
 
@@ -153,6 +157,21 @@ class MemberSession:
         for loop in list(self._membership.loops.values()):
             loop.client.wake()
 
+    def troubles(self) -> list[str]:
+        """What keeps the member from getting on, in words; from any thread."""
+        failure, trouble = self._membership.failure, self._commits.trouble
+        return [*([f"has failed: {failure}"] if failure else []), *([f"cannot commit: {trouble}"] if trouble else [])]
+
+    def silent_threads(self) -> list[str]:
+        """Threads of channel clients that have ended or do not go round any more, in words; from any thread."""
+        found = []
+        for (location, _), loop in list(self._membership.loops.items()):
+            silent_s = loop.silent_s()
+            if silent_s is None or silent_s > SILENT_S:
+                what = "has ended" if silent_s is None else f"has not gone round for {silent_s:.0f} s"
+                found.append(f"the thread of {conceal({'channelLocation': location})['channelLocation']} {what}")
+        return found
+
     def finish(self, outcome: Outcome) -> None:
         """After `_on_shutdown`: what is left is sent and committed, and if the member has ended by itself it says so.
 
@@ -165,6 +184,14 @@ class MemberSession:
         m.outcome = outcome
         if m.is_fenced:
             return
+        try:
+            self._finish(outcome)
+        except BaseException:
+            m.outcome = "failed"  # no `closed` was written, so whoever deletes channels must not wait for it
+            raise
+
+    def _finish(self, outcome: Outcome) -> None:
+        m = self._membership
         if self._in_iteration or outcome == "failed":
             for output in m.outputs():
                 output.drop_unfinished()

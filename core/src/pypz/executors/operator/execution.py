@@ -20,6 +20,7 @@ from pypz.core.specs.operator import Operator
 from pypz.core.specs.plugin import ExtendedPlugin, InputPortPlugin, Plugin, PortPlugin
 from pypz.executors.commons import ExecutionMode, ExitCodes, name_of_exit_code
 from pypz.executors.errors import FAILURES
+from pypz.executors.operator import health
 from pypz.executors.operator.calls import Caller, Stopping, name_of
 from pypz.executors.operator.context import ExecutionContext
 from pypz.executors.operator.log import StateLog
@@ -83,6 +84,7 @@ class Execution:
         self._on_failure = on_failure
         self._context = ExecutionContext(operator, mode)
         self._stopping = Stopping()
+        self._pulse = health.Pulse()
         self._has_told = threading.Event()
         self._has_ended = threading.Event()
         self._session: MemberSession | None = None
@@ -121,6 +123,7 @@ class Execution:
         session = self._session
         if session is None or session.already_closed:
             return
+        health.watch(self._operator, self._pulse, session)
         with thread_named(self.name):
             prepared: list[ExtendedPlugin] = []
             try:
@@ -138,6 +141,7 @@ class Execution:
             finally:
                 self._finish_early()
                 self._post_execution(prepared)
+                health.forget(self._operator)
 
     def end(self) -> int:
         """Let go of the session, say on stderr why when it did not end well, and give the exit code."""
@@ -171,6 +175,10 @@ class Execution:
     @property
     def exit_code(self) -> int:
         return self._context.get_exit_code()
+
+    def health(self) -> health.Health:
+        """How it does; from any thread."""
+        return health.health_of(self._operator, self.state.name)
 
     def fail(self, error: BaseException, state: State | None = None) -> None:
         """Take note of a failure: exit code, log, hook, and `_on_error` of those whom the state names.
@@ -309,12 +317,13 @@ class Execution:
         self._log.current_call = "_on_running"
         inputs = self._context.get_plugins(InputPortPlugin)
         began = time.perf_counter()
-        iterations = run_until_done(self._operator, inputs, self._entered, self._stopping)
+        iterations = run_until_done(self._operator, inputs, self._entered, self._stopping, self._pulse)
         spent_s = time.perf_counter() - began
         self._log.timing(State.StateOperationRunning, self._operator, "_on_running", spent_s, iterations)
 
     def _caller(self, state: State, method: str) -> Caller:
         self._log.current_call = method
+        self._pulse.begins(method)
         return Caller(self._stopping, self.name, partial(self._log.timing, state))
 
     def _levels(self, kind: type[Any]) -> list[list[Any]]:
@@ -330,6 +339,7 @@ class Execution:
     def _finish_operation(self, is_failed: bool) -> list[BaseException]:
         """Tell the channels that the operation is over; gives what fails in that."""
         self._log.current_call = "last commit"
+        self._pulse.begins("last commit")
         outcome: Outcome = "failed" if is_failed else "interrupted" if self._stopping.requested else "completed"
         try:
             self._finish(outcome)

@@ -18,6 +18,7 @@ from pypz.executors.commons import ExecutionMode, ExitCodes
 from pypz.executors.errors import FAILURES, AlreadyRunningError
 from pypz.executors.operator.calls import name_of
 from pypz.executors.operator.execution import Execution
+from pypz.executors.operator.health import Health
 from pypz.executors.operator.states import Signal, State
 from pypz.executors.preparation import logger_for, prepare
 from pypz.executors.reports import Masker
@@ -73,6 +74,10 @@ class OperatorExecutor:
 
     def is_running(self) -> bool:
         return self._is_running
+
+    def health(self) -> Health:
+        """Tell how the execution does that runs; all is well when none does. From any thread."""
+        return Health() if self._execution is None else self._execution.health()
 
     def get_current_state(self) -> State:
         """Give the state of the execution that runs, or ran last."""

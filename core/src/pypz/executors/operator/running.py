@@ -14,6 +14,7 @@ from pypz.core.specs.operator import Operator
 from pypz.core.specs.plugin import InputPortPlugin
 from pypz.executors.errors import ReturnTypeError
 from pypz.executors.operator.calls import Stopping, name_of
+from pypz.executors.operator.health import Pulse
 
 FIRST_PAUSE_S: Final = 0.001
 LONGEST_PAUSE_S: Final = 0.05
@@ -21,7 +22,7 @@ LONGEST_PAUSE_S: Final = 0.05
 
 
 def run_until_done(
-    operator: Operator, inputs: Sequence[InputPortPlugin], session: MemberSession, stopping: Stopping
+    operator: Operator, inputs: Sequence[InputPortPlugin], session: MemberSession, stopping: Stopping, pulse: Pulse
 ) -> int:
     """Call `_on_running` until it has ended by itself or the execution is interrupted.
 
@@ -30,6 +31,7 @@ def run_until_done(
         inputs: All its input ports, channel ports and others.
         session: Commits for channel ports; others are told to commit after each iteration.
         stopping: The interrupt of this execution.
+        pulse: Told when `_on_running` is called and when the loop sleeps.
 
     Returns:
         The number of iterations.
@@ -44,7 +46,9 @@ def run_until_done(
     with _Watched(others) as watched:
         while not stopping.requested:
             session.iteration_started()
+            pulse.begins("_on_running")
             result = operator._on_running()
+            pulse.begins("")
             if not (result is True or result is False or result is None):
                 raise ReturnTypeError(
                     f"{name_of(operator)}: _on_running returned {result!r}, expected True to end, False to be called "

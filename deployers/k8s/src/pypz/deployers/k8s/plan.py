@@ -34,6 +34,10 @@ class OperatorPlan:
     mode: str = "Standard"
     drain_timeout_s: float = 10.0
     settings: KubernetesParameter = field(default_factory=KubernetesParameter)
+    health_port: int = 8081
+    """TCP port on which ``/live`` and ``/ready`` are answered."""
+    has_health_plugin: bool = False
+    """Whether a plugin of the operator answers there; else the runner does."""
     secret_keys: Sequence[str] = ()
     """Environment variables that its secret values come in."""
 

@@ -90,8 +90,18 @@ def _operator_plan(operator: Operator, mode: ExecutionMode) -> OperatorPlan:
         mode=mode.value,
         settings=_settings_of(operator),
         secret_keys=sorted(secrets_of(operator)),
+        **_health_of(operator),
         drain_timeout_s=drain_seconds(operator),
     )
+
+
+def _health_of(operator: Operator) -> dict[str, Any]:
+    """Where probes are answered, by a plugin of the operator where it has one."""
+    for plugin in Internals(operator).nested_instances.values():
+        if getattr(plugin, "answers_probes", False):
+            port = plugin.get_parameter("port") if plugin.has_parameter("port") else None
+            return {"health_port": int(port or OperatorPlan.health_port), "has_health_plugin": True}
+    return {}
 
 
 def _settings_of(operator: Operator) -> KubernetesParameter:

@@ -104,6 +104,7 @@ def _container(plan: PipelinePlan, operator: OperatorPlan, where: str) -> Manife
             operator.mode,
             "--index",
             "$(JOB_COMPLETION_INDEX)",
+            *([] if operator.has_health_plugin else ["--health-port", str(operator.health_port)]),
         ],
         "env": _environment(plan, operator, where),
         "resources": copy.deepcopy(settings.resources) or {"requests": {"cpu": "100m", "memory": "128Mi"}},
@@ -113,10 +114,24 @@ def _container(plan: PipelinePlan, operator: OperatorPlan, where: str) -> Manife
     }
     if settings.envFrom:
         container["envFrom"] = copy.deepcopy(settings.envFrom)
-    for probe in ("livenessProbe", "startupProbe", "readinessProbe"):
-        if getattr(settings, probe):
-            container[probe] = copy.deepcopy(getattr(settings, probe))
+    for name, default in _probes(operator).items():
+        probe = getattr(settings, name)
+        if probe or probe is None:  # {} leaves it out
+            container[name] = copy.deepcopy(probe) if probe else default
     return container
+
+
+def _probes(operator: OperatorPlan) -> dict[str, Manifest]:
+    """Probes of a container that answers: a failed one is told soon, a stuck one is ended after a minute."""
+
+    def get(path: str, **timing: int) -> Manifest:
+        return {"httpGet": {"path": path, "port": operator.health_port}, "timeoutSeconds": 5, **timing}
+
+    return {
+        "startupProbe": get("/live", periodSeconds=1, failureThreshold=300),
+        "livenessProbe": get("/live", periodSeconds=10, failureThreshold=6),
+        "readinessProbe": get("/ready", periodSeconds=5, failureThreshold=3),
+    }
 
 
 def _environment(plan: PipelinePlan, operator: OperatorPlan, where: str) -> list[Manifest]:

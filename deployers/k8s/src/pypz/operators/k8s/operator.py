@@ -8,6 +8,7 @@ from typing import Any
 from pypz.core.commons.parameters import OptionalParameter
 from pypz.core.specs.instance import RegisteredInterface
 from pypz.core.specs.operator import Operator
+from pypz.plugins.misc.health_check import HttpHealthCheckPlugin
 
 
 class KubernetesOperator(Operator, RegisteredInterface, ABC):
@@ -52,6 +53,7 @@ class KubernetesOperator(Operator, RegisteredInterface, ABC):
 
     def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(name, *args, **kwargs)
+        self.health_check = HttpHealthCheckPlugin()
         self.image_pull_policy = None
         self.restart_policy = "Never"
         self.env = None
