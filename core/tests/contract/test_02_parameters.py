@@ -306,6 +306,49 @@ def test_a_cascade_that_reaches_nothing_warns(name: str) -> None:
     assert "x" not in str(pipeline).replace("expectedParameters", "").split("spec")[0].split("parameters")[1]
 
 
+def test_a_cascade_to_a_kind_of_instance_that_does_not_exist_warns() -> None:
+    class Bare(Pipeline):
+        def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+            super().__init__(name, *args, **kwargs)
+            self.only = BlankOperator()
+
+    with pytest.warns(PypzWarning, match="'>>x' reached no instance"):
+        Bare("p").set_parameter(">>x", 1)
+    with pytest.warns(PypzWarning, match="'>x' reached no instance"):
+        BlankPlugin("x").set_parameter(">x", 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (">>recordCont", "recordCount"),
+        (">>recordcount", "recordCount"),
+        ("##record_count", "recordCount"),
+        (">replicationFactr", "replicationFactor"),
+    ],
+)
+def test_a_name_that_no_class_describes_but_nearly_does_warns_and_is_set(given: str, meant: str) -> None:
+    pipeline = Works("p")
+    with pytest.warns(PypzWarning, match=f"p: no class describes the parameter '{given.lstrip('#>')}'.*'{meant}'"):
+        pipeline.set_parameter(given, 1)
+    owner = pipeline.o1.p1 if meant == "recordCount" else pipeline.o1
+    assert owner.get_parameter(given.lstrip("#>")) == 1
+
+
+@pytest.mark.parametrize("given", ["recordCount", "counts", "recordCountOfAll", "x", "prefix2x3"])
+def test_names_that_are_described_or_near_to_none_do_not_warn(given: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Works("p").set_parameter(f">>{given}", 1)
+
+
+def test_a_value_that_contains_itself_is_refused() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    with pytest.raises(TypeError, match="parameter 'x' contains itself"):
+        BlankPlugin("p").set_parameter("x", loop)
+
+
 def test_prefix_characters_later_in_a_name_are_plain() -> None:
     pipeline = Works("p")
     pipeline.set_parameter("x>", 1)

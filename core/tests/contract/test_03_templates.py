@@ -57,3 +57,29 @@ def test_execution_templates_stay_until_execution_and_always_in_descriptions(mon
     assert plugin.get_dto() == before
     plugin.set_parameter("prefix", "new")
     assert plugin.get_dto().parameters == {"recordCount": None, "prefix": "new"}
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_default_takes_the_place_of_a_variable_that_is_not_set_or_empty(
+    monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    monkeypatch.delenv("PYPZ_TEST_A", raising=False)
+    if value is not None:
+        monkeypatch.setenv("PYPZ_TEST_A", value)
+    plugin = Tuned("p")
+    plugin.set_parameter("x", ["${env:PYPZ_TEST_A:-here}:${env:PYPZ_TEST_A:-}", "${env:PYPZ_TEST_A:-a:-b}"])
+    plugin.set_parameter("y", "$(env:PYPZ_TEST_A:-there)")
+    assert plugin.get_parameter("x") == ["here:", "a:-b"]
+    plugin._pypz_resolve_references()
+    assert plugin.get_parameter("y") == "there"
+    monkeypatch.setenv("PYPZ_TEST_A", "set")
+    plugin.set_parameter("x", "${env:PYPZ_TEST_A:-here}")
+    assert plugin.get_parameter("x") == "set"
+
+
+def test_a_secret_with_a_default_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYPZ_SECRET_A", raising=False)
+    plugin = Tuned("p")
+    plugin.set_parameter("x", "$(env:PYPZ_SECRET_A:-none)")
+    plugin._pypz_resolve_references()
+    assert plugin.get_parameter("x") == "none"

@@ -307,12 +307,38 @@ def test_descriptions_that_cannot_be_followed_tell_why(description: Any, error: 
     assert isinstance(caught.value, PypzError)
 
 
-@pytest.mark.parametrize(
-    "text, error", [("- a", TypeError), ("{a: [", ValueError), ("'x", ValueError), ("3", TypeError)]
-)
-def test_texts_that_are_no_description_tell_why(text: str, error: type[Exception]) -> None:
-    with pytest.raises(error):
+@pytest.mark.parametrize("text", ["- a", "3", ""])
+def test_texts_that_are_no_mapping_are_type_errors(text: str) -> None:
+    with pytest.raises(TypeError, match="a description must be a mapping"):
         Pipeline.create_from_string(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{a: [", "neither YAML nor JSON at line [12], column"),
+        ("name: p\nspec:\n  - a\n  b: c", "at line 4, column 3"),
+        ("name: p\n\tspec: x", "at line 2, column 1: found "),
+        ("'x", "at line 1, column 3"),
+        ('{"name": "p",\n "x" 3}', "at line 2, column 6"),
+        ("name: p\nx: " + "1" * 5000, "at line 2, column 4: a number of too many digits"),
+        ('{"x": ' + "1" * 5000 + "}", "at line 1, column 7: a number of too many digits"),
+        ("x: 2020-13-45", "at line 1, column 4: no value: month must be in 1..12"),
+        ("x: !!python/object:os.system y", "at line 1, column 4: could not determine a constructor"),
+        ("x: \ud800", "cannot be UTF-8"),
+    ],
+)
+def test_broken_texts_are_value_errors_with_line_and_column(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        Pipeline.create_from_string(text)
+    assert isinstance(caught.value, PypzError)
+
+
+def test_a_number_of_too_many_digits_is_told_when_it_is_described() -> None:
+    plugin = BlankPlugin("x")
+    plugin.set_parameter("big", 10**5000)
+    with pytest.raises(ValueError, match="description of 'x' cannot be written as YAML"):
+        str(plugin)
 
 
 def test_the_error_of_a_broken_module_is_not_taken_for_an_absent_one(

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from pypz.core.commons.parameters import OptionalParameter, RequiredParameter
-from pypz.core.specs.dtos import InstanceDTO, PipelineInstanceDTO, PluginInstanceDTO, SpecDTO
+from pypz.core.specs.dtos import (
+    InstanceDTO,
+    OperatorConnection,
+    OperatorConnectionSource,
+    PipelineInstanceDTO,
+    PluginInstanceDTO,
+    SpecDTO,
+)
 from pypz.core.specs.instance import Instance
 from pypz.core.specs.misc import BlankInputPortPlugin, BlankOperator, BlankOutputPortPlugin, BlankPlugin
 from pypz.core.specs.operator import Operator
@@ -103,6 +110,29 @@ def test_parts_that_only_the_description_knows_may_always_be_mocks() -> None:
     assert type(pipeline) is Works
     assert pipeline.writer.other.mocked
     assert pipeline.writer.other.get_parameter("x") == 1
+
+
+def test_replicas_have_plugins_that_only_the_description_knows_too() -> None:
+    description = Works("p").get_dto()
+    writer = description.spec.nestedInstances[0]
+    writer.parameters["replicationFactor"] = 1
+    writer.spec.nestedInstances.append(
+        PluginInstanceDTO(
+            name="other",
+            parameters={"x": 1},
+            spec={"name": "pypz_not_here:Other", "types": ["<class 'pypz.core.specs.plugin.OutputPortPlugin'>"]},
+        )
+    )
+    description.spec.nestedInstances[1].connections.append(
+        OperatorConnection("input", OperatorConnectionSource("writer", "other"))
+    )
+    pipeline = Pipeline.create_from_dto(description)
+    assert pipeline.reader.input.get_connected_ports() == {pipeline.writer.output, pipeline.writer.other}
+    copied = pipeline.writer_0.materialize()
+    assert copied.other.get_full_name() == "p.writer_0.other"
+    assert copied.other is not pipeline.writer.other
+    assert copied.other.get_parameter("x") == 1
+    assert copied.other.get_connected_ports() == {pipeline.reader.input}
 
 
 def test_a_mock_has_all_types_and_stubs_of_their_methods() -> None:

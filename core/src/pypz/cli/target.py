@@ -16,6 +16,7 @@ from typing import Any, Final
 import yaml
 
 from pypz.core.commons.errors import ConfigurationError
+from pypz.core.commons.origins import setting_from
 from pypz.core.specs.instance import Internals
 from pypz.core.specs.pipeline import Pipeline
 
@@ -46,7 +47,8 @@ def load_pipeline(
     for given in parameters:
         parameter, value = parse_parameter(given)
         try:
-            pipeline.set_parameter(parameter, value)
+            with setting_from("-p"):
+                pipeline.set_parameter(parameter, value)
         except TypeError as error:
             hint = f"; for text write -p \"{parameter}='{value}'\"" if isinstance(value, int | float | None) else ""
             raise ConfigurationError(f"-p {given!r}: {error}{hint}") from error

@@ -104,6 +104,7 @@ def _find_fault(value: Any, path: str, depth: int) -> str | None:
         try:
             _encode(value).encode()
         except ValueError as error:
-            return f"{path} is {value!r}: {error}"
+            shown = "a number of too many digits" if isinstance(value, int) else repr(value)
+            return f"{path} is {shown}: {error}"
         return None
     return f"{path} is of type {type(value).__name__}; JSON holds text, numbers, true, false, null, lists and dicts"

@@ -57,6 +57,11 @@ def cascading_from(level: str) -> Iterator[None]:
         _current.reset(token)
 
 
+def is_in_code() -> bool:
+    """Tell whether what is set now comes from code, so that nobody else tells its user of a slip."""
+    return _current.get().source == CODE
+
+
 def note(instance: Any, name: str) -> None:
     """Note that a parameter of an instance is set now."""
     origins = vars(instance).get(ORIGINS)

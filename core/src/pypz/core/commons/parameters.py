@@ -203,7 +203,12 @@ def check_value(instance: Any, name: str, value: Any) -> None:
     Raises:
         ParameterTypeError: Something in it is of another type.
     """
-    found = find_disallowed(value, allowed_param_types)
+    try:
+        found = find_disallowed(value, allowed_param_types)
+    except RecursionError:
+        raise ParameterTypeError(
+            f"{place_of(instance)}: parameter '{name}' contains itself, or is nested too deep for a description"
+        ) from None
     if found is not None:
         place, kind = found
         raise ParameterTypeError(

@@ -98,7 +98,7 @@ def variable_name(full_name: str, *path: str) -> str:
 
 
 def resolve_references(value: Any, place: str = "") -> Any:
-    """Copy ``value`` with every ``$(env:NAME)`` replaced by the variable; unknown ones by the empty text.
+    """Copy ``value`` with every ``$(env:NAME)`` replaced by the variable; unknown ones by their default or the empty text.
 
     Args:
         value: A parameter's value.
@@ -108,7 +108,8 @@ def resolve_references(value: Any, place: str = "") -> Any:
         ConfigurationError: A ``PYPZ_SECRET_`` variable is not set; all such are named.
     """
     names = [name.removeprefix("env:") for name in on_execution_templates.names(value) if name.startswith("env:")]
-    missing = sorted({name for name in names if name.startswith(PREFIX) and name not in os.environ})
+    wanted = {name for name in names if name.startswith(PREFIX) and ":-" not in name}
+    missing = sorted(wanted - os.environ.keys())
     if missing:
         raise ConfigurationError(
             f"{place + ': ' if place else ''}environment variable {', '.join(missing)} is not set, it holds a secret of "

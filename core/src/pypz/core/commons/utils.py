@@ -103,10 +103,12 @@ def map_strings(value: Any, change: Callable[[str], str]) -> Any:
 class TemplateResolver:
     """Replaces ``<left>env:NAME<right>`` in texts by the environment variable NAME.
 
-    An unknown variable, and a template that does not begin with ``env:``, becomes the empty text.
+    ``<left>env:NAME:-default<right>`` gives the default, up to the first closing bracket, where the variable is not set
+    or empty, as in a shell. Without default it then becomes the empty text, and so does a template that does not begin
+    with ``env:``.
 
-    >>> TemplateResolver("${", "}").resolve(["a${env:PYPZ_NO_SUCH_VARIABLE}b", 1])
-    ['ab', 1]
+    >>> TemplateResolver("${", "}").resolve(["a${env:PYPZ_NO_SUCH}b", "${env:PYPZ_NO_SUCH:-here}", 1])
+    ['ab', 'here', 1]
     """
 
     def __init__(self, left: str, right: str) -> None:
@@ -138,7 +140,10 @@ class TemplateResolver:
     @staticmethod
     def _replacement(match: re.Match[str]) -> str:
         kind, _, name = match.group(1).partition(":")
-        return os.environ.get(name, "") if kind == "env" else ""
+        if kind != "env":
+            return ""
+        variable, _, default = name.partition(":-")
+        return os.environ.get(variable) or default
 
 
 class SynchronizedReference(Generic[_T]):

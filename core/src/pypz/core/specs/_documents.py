@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from pypz.core.commons.errors import ConfigurationError, InstanceTypeError
@@ -12,10 +13,19 @@ if TYPE_CHECKING:
 
 
 def to_yaml(document: dict[str, Any]) -> str:
-    """Give a description as YAML: block style, keys in alphabetical order, sets as YAML sets."""
+    """Give a description as YAML: block style, keys in alphabetical order, sets as YAML sets.
+
+    Raises:
+        ConfigurationError: A number in it has more digits than Python writes as text (4300 unless told otherwise).
+    """
     import yaml
 
-    return yaml.dump(document, Dumper=_dumper(), default_flow_style=False, sort_keys=True, allow_unicode=True)
+    try:
+        return yaml.dump(document, Dumper=_dumper(), default_flow_style=False, sort_keys=True, allow_unicode=True)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"the description of '{document.get('name')}' cannot be written as YAML: {error}; keep such a number as text"
+        ) from error
 
 
 def from_text(text: str) -> dict[str, Any]:
@@ -39,16 +49,40 @@ def _parse(text: str) -> Any:
     if text.lstrip()[:1] == "{":
         try:
             return json.loads(text)
-        except json.JSONDecodeError:
+        except ValueError:
             pass  # YAML's own {a: b} is told apart only by trying
     try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # safe both
+        return yaml.load(text, Loader=_loader())
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         where = "" if place is None else f" at line {place.line + 1}, column {place.column + 1}"
         raise ConfigurationError(
-            f"this text is neither YAML nor JSON{where}: {getattr(error, 'problem', '')}"
+            f"this text is neither YAML nor JSON{where}: {getattr(error, 'problem', None) or error}"
         ) from None
+    except UnicodeError as error:
+        raise ConfigurationError(f"this text is neither YAML nor JSON: it cannot be UTF-8, {error}") from None
+
+
+@functools.cache
+def _loader() -> type[yaml.SafeLoader]:
+    """Give a safe loader, fast where libyaml is there, that tells the place also of what it cannot make values of."""
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[misc]
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except (ValueError, TypeError, OverflowError) as error:
+                what = "a number of too many digits" if _is_long_number(node) else f"no value: {error}"
+                raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from error
+
+    return cast("type[yaml.SafeLoader]", Loader)
+
+
+def _is_long_number(node: Any) -> bool:
+    return str(node.tag).endswith(":int") and len(node.value) > sys.get_int_max_str_digits() > 0
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """Names by attribute: an instance made inside another one's method waits for the attribute it is assigned to.
 
 ``self.reader = Reader()`` needs no name: the class call gives a placeholder, and the assignment builds the real
-object with the attribute's name and its owner as context.
+object with the attribute's name and its owner as context. `pypz.core.specs._collections` does it for lists and dicts.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class InterceptedInstance:
             raise AttributeError(name)
         raise InstanceError(
             f"this {self.context_class.__qualname__} is only a placeholder and has no '{name}' yet: inside methods of "
-            "an instance, assign it to an attribute first (self.x = ...), or make it with context=None"
+            "an instance, assign it, or the whole list that it is in, to an attribute first (self.x = ...), or make it "
+            "with context=None"
         )
 
     def __repr__(self) -> str:
@@ -75,6 +76,7 @@ class InstanceInitInterceptor(ABCMeta):
             placeholder: Any = InterceptedInstance(name, cls, *args, **kwargs)
             return cast("InterceptedInstanceType", placeholder)
         instance: Any = type.__call__(cls, name, *args, **kwargs)
+        instance._pypz_nest_all()
         vars(instance)[ORIGINS] = {}  # what the constructor assigned is the default
         instance.__on_init_finished__(*args, **kwargs)
         return cast("InterceptedInstanceType", instance)

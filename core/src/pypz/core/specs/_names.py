@@ -1,8 +1,9 @@
-"""The rule for names of instances."""
+"""The rule for names of instances, and names that are nearly right."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 from pypz.core.commons.errors import InstanceError, InstanceTypeError
@@ -30,3 +31,17 @@ def check_name(owner: type, name: Any) -> str:
             "beginning with a letter or '_'"
         )
     return name
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """Give the known name that ``name`` is probably a slip of: one or two letters away, or other in case; None for none.
+
+    >>> nearest_name("channelLocaton", ["channelLocation", "channelConfig"]), nearest_name("count", ["counts_of_all"])
+    ('channelLocation', None)
+    """
+    import difflib
+
+    folded = {entry.casefold().replace("_", ""): entry for entry in known}
+    wanted = name.casefold().replace("_", "")
+    near = difflib.get_close_matches(wanted, [entry for entry in folded if abs(len(entry) - len(wanted)) <= 2], 1, 0.85)
+    return folded[near[0]] if near else None

@@ -30,7 +30,7 @@ from pypz.core.commons.parameters import (
     retrieve_parameters,
     store_parameter,
 )
-from pypz.core.specs import _creation, _describe
+from pypz.core.specs import _collections, _creation, _describe
 from pypz.core.specs._group import InstanceGroup
 from pypz.core.specs._interception import (
     InstanceInitInterceptor,
@@ -39,7 +39,7 @@ from pypz.core.specs._interception import (
     is_instance,
 )
 from pypz.core.specs._internals import Internals
-from pypz.core.specs._names import check_name
+from pypz.core.specs._names import check_name, nearest_name
 from pypz.core.specs.dtos import InstanceDTO
 from pypz.core.specs.utils import load_class_by_name, remove_super_classes, resolve_dependency_graph
 
@@ -201,13 +201,10 @@ class Instance(Generic[NestedInstanceType], RegisteredInterface, ABC, metaclass=
         if not name.lstrip("#>"):
             raise ConfigurationError(f"{place_of(self)}: '{name}' names no parameter; expected such as 'x' or '>>x'")
         with origins.cascading_from(place_of(self)) if name[0] in "#>" else nullcontext():
-            is_reached = self._pypz_set(name, value)
-        if not is_reached:
-            warnings.warn(
-                f"{place_of(self)}: the parameter '{name}' reached no instance: nothing is nested that deep here (yet)",
-                PypzWarning,
-                stacklevel=2,
-            )
+            reached = self._pypz_set(name, value)
+        doubt = _doubt(place_of(self), name, reached)
+        if doubt is not None:
+            warnings.warn(doubt, PypzWarning, stacklevel=2)
 
     def set_parameters(self, parameters: dict[str, Any]) -> None:
         """Set several parameters, in the order of the dict; names may carry prefixes."""
@@ -315,6 +312,8 @@ class Instance(Generic[NestedInstanceType], RegisteredInterface, ABC, metaclass=
             if kind is InterceptedInstance:
                 value = value.build(self, name, self._pypz_nested_type)
             self._pypz_register(value)
+        elif kind in _collections.KINDS and self._pypz_name is not None and _collections.begins_with_instance(value):
+            value = _collections.nest(self, name, value)
         super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
@@ -377,19 +376,22 @@ class Instance(Generic[NestedInstanceType], RegisteredInterface, ABC, metaclass=
             )
         self._pypz_nested[name] = value
 
-    def _pypz_set(self, name: str, value: Any) -> bool:
-        """Set by prefix; tell whether any instance was reached."""
+    def _pypz_nest_all(self) -> None:
+        """Called by the metaclass once the constructor has run."""
+        _collections.nest_all(self)
+
+    def _pypz_set(self, name: str, value: Any) -> list[Instance[Any]]:
+        """Set by prefix; give the instances that were reached."""
         if name[0] == "#":
-            self._pypz_store(name.replace("#", "").replace(">", ""), value)
-            self._pypz_set_nested(name[1:], value)
-            return True
+            self._pypz_store(_without_prefix(name), value)
+            return [self, *self._pypz_set_nested(name[1:], value)]
         if name[0] == ">":
             return self._pypz_set_nested(name[1:], value)
         self._pypz_store(name, value)
-        return True
+        return [self]
 
-    def _pypz_set_nested(self, name: str, value: Any) -> bool:
-        return any([nested._pypz_set(name, value) for nested in self._pypz_own_nested()])
+    def _pypz_set_nested(self, name: str, value: Any) -> list[Instance[Any]]:
+        return [reached for nested in self._pypz_own_nested() for reached in nested._pypz_set(name, value)]
 
     def _pypz_store(self, name: str, value: Any) -> None:
         described = self._pypz_described.get(name)
@@ -419,3 +421,23 @@ class Instance(Generic[NestedInstanceType], RegisteredInterface, ABC, metaclass=
 
     def _pypz_secret_names(self) -> set[str]:
         return {name for name, described in self._pypz_described.items() if described.secret}
+
+
+def _without_prefix(name: str) -> str:
+    """Give the name that a parameter is stored under; after a leading ``#`` prefix characters are nowhere part of it."""
+    return (
+        name.replace("#", "").replace(">", "")
+        if "#" in name[: len(name) - len(name.lstrip("#>"))]
+        else name.lstrip(">")
+    )
+
+
+def _doubt(place: str, name: str, reached: list[Instance[Any]]) -> str | None:
+    """Say what is probably not meant about a parameter that was set; None when nothing is."""
+    if not reached:
+        return f"{place}: the parameter '{name}' reached no instance: nothing is nested that deep here (yet)"
+    plain = _without_prefix(name)
+    if not origins.is_in_code() or any(plain in instance._pypz_described for instance in reached):
+        return None
+    near = nearest_name(plain, {known for instance in reached for known in instance._pypz_described})
+    return near and f"{place}: no class describes the parameter '{plain}'; it is set, but '{near}' may be meant"
