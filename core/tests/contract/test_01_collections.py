@@ -26,7 +26,7 @@ class Works(Pipeline):
         self.listed = [Worker() for _ in range(2)]
         self.keyed = {"rome": Worker(), 7: Worker("seven")}
         self.paired = (Worker(), "no instance")
-        self.deep = [[Worker()], {"a": [Worker()]}]
+        self.deep: list[Any] = [[Worker()], {"a": [Worker()]}]
         self.grown: list[Any] = []
         for _ in range(2):
             self.grown.append(Worker())
@@ -44,7 +44,7 @@ def test_elements_are_nested_under_attribute_and_index_or_key() -> None:
     pipeline = Works("p")
     assert names(pipeline) == NAMES
     assert pipeline.listed[1].inputs[0].get_full_name() == "p.listed_1.inputs_0"
-    assert pipeline.deep_1_a_0 is pipeline.deep[1]["a"][0]  # type: ignore[call-overload]
+    assert pipeline.deep_1_a_0 is pipeline.deep[1]["a"][0]
     assert pipeline.paired[1] == "no instance"
 
 
