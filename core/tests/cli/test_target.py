@@ -82,7 +82,11 @@ def test_a_yaml_file_comes_back_as_the_pipeline_it_describes(project: Path) -> N
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("shop", "expected package.module:Class, or a YAML file"),
+        ("shop", "expected package.module:Class, or a YAML file; meant shop:ShopPipeline"),
+        ("shop.py", "names no pipeline: .*; meant shop:ShopPipeline?"),
+        ("shop.ShopPipelin", "names no pipeline: .*; meant shop:ShopPipeline?"),
+        ("empty.py", "names no pipeline: .*; name the class in it"),
+        ("somewhere", "names no pipeline: expected package.module:Class, or a YAML file$"),
         ("shop:ShopPipelin", "is no pipeline; meant shop:ShopPipeline?"),
         ("shop:Writer", "is no pipeline; meant shop:"),
         ("nowhere:X", "there is no module 'nowhere'; modules are looked for in"),
@@ -92,14 +96,17 @@ def test_a_yaml_file_comes_back_as_the_pipeline_it_describes(project: Path) -> N
         ("json:X", "is no pipeline; there is none in json"),
         ("absent.yaml", "absent.yaml: cannot be read: No such file"),
         ("list.yaml", "list.yaml: describes no pipeline"),
-        ("bad.yaml", "bad.yaml: is no YAML"),
+        ("bad.yaml", r"bad.yaml:3:1: is no YAML: while parsing a flow node, expected"),
+        ("wrong.yaml", r"wrong.yaml: the description of 'a' has no spec.name"),
     ],
 )
 def test_a_target_that_is_none_tells_the_way_out(project: Path, target: str, words: str) -> None:
     (project / "broken.py").write_text("1 / 0")
     (project / "typo.py").write_text("import no_such")
     (project / "list.yaml").write_text("- a")
-    (project / "bad.yaml").write_text("a: [")
+    (project / "bad.yaml").write_text("a: [\nb:\n")
+    (project / "wrong.yaml").write_text("name: a")
+    (project / "empty.py").write_text("")
     with pytest.raises(ConfigurationError, match=words):
         load_pipeline(target)
 

@@ -8,7 +8,9 @@ import typer
 
 from pypz.cli.errors import told_plainly
 from pypz.cli.live import shown
+from pypz.cli.options import Debug, Parameters, PipelineName, Strict, Target
 from pypz.cli.screen import stderr
+from pypz.cli.settings import read_settings
 from pypz.cli.target import load_pipeline, unexpected
 from pypz.core.commons.errors import PluginError
 from pypz.core.hooks.host import PluginHost
@@ -17,34 +19,40 @@ from pypz.executors.pipeline.executor import PipelineExecutor
 
 
 def run(
-    target: Annotated[str, typer.Argument(help="package.module:Class, or a YAML file that describes the pipeline.")],
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter; '>>name=value' for all ports."),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the pipeline.")] = None,
+    target: Target = None,
+    parameter: Parameters = None,
+    name: PipelineName = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete what earlier runs left in the channels first.")
     ] = False,
     mode: Annotated[
         ExecutionMode, typer.Option(case_sensitive=False, help="Part of the life to carry out.")
     ] = ExecutionMode.Standard,
-    log: Annotated[bool, typer.Option(help="Log lines also of operators without a logger.")] = True,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse to run when a plugin could not be loaded.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    log: Annotated[
+        bool | None,
+        typer.Option(
+            "--log/--no-log",
+            envvar="PYPZ_LOG",
+            show_default="log",
+            help="Log lines also of operators without a logger.",
+        ),
+    ] = None,
+    strict: Strict = False,
+    debug: Debug = False,
 ) -> None:
     """Run a pipeline in this process, replicas included, and show how it goes.
 
     Ctrl-C drains and commits, a second one ends at once. The exit code is that of the first operator that failed, or 130.
     """
     with told_plainly(debug):
+        settings = read_settings()
         host = PluginHost.default()
-        if strict:
+        if strict or settings.strict:
             _refuse_failed_plugins(host)
         pipeline = load_pipeline(target, name, parameter or [])
         for warning in unexpected(pipeline, parameter or []):
             stderr().print(f"pypz: warning: {warning}")
-        executor = PipelineExecutor(pipeline, fresh=fresh, host=host, want_logs=log)
+        executor = PipelineExecutor(pipeline, fresh=fresh, host=host, want_logs=settings.log if log is None else log)
         with shown(host, pipeline):
             codes = executor.start(mode)
         raise typer.Exit(next((code for code in codes.values() if code), 0))

@@ -9,14 +9,18 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 import yaml
 
-from pypz.core.commons.errors import ConfigurationError
+from pypz.cli.completion import pipelines_in
+from pypz.cli.settings import PARAMETERS_VARIABLE, parameters_of_environment, read_settings
+from pypz.core.commons.errors import ConfigurationError, PypzError
 from pypz.core.commons.origins import setting_from
+from pypz.core.specs._interception import is_instance
 from pypz.core.specs.instance import Internals
 from pypz.core.specs.pipeline import Pipeline
 
@@ -25,44 +29,99 @@ FILES: Final = (".yaml", ".yml", ".json")
 _WORDS: Final[dict[str, Any]] = {"true": True, "false": False, "null": None, "~": None}
 
 
+@dataclass(frozen=True)
+class Given:
+    """One parameter that the user gave outside of code and files."""
+
+    source: str
+    """Where: ``-p``, ``PYPZ_PARAMETERS``, or the settings' file."""
+    text: str
+    """As it stands there, for messages about it."""
+    name: str
+    value: Any
+
+    @property
+    def place(self) -> str:
+        """What a message calls it."""
+        return f"{self.source} {self.text!r}"
+
+
 def load_pipeline(
-    target: str, name: str | None = None, parameters: Iterable[str] = (), *, mock_nonexistent: bool = False
+    target: str | None, name: str | None = None, parameters: Iterable[str] = (), *, mock_nonexistent: bool = False
 ) -> Pipeline:
     """Make the pipeline that the user names; the current folder is put on ``sys.path``, so that user modules are found.
 
     Args:
-        target: ``package.module:Class`` (or ``:instance``), or the name of a YAML or JSON file.
+        target: ``package.module:Class`` (or ``:instance``), or the name of a YAML or JSON file; None: as the settings say.
         name: Name of the pipeline; left out, what the file says, or the class's own name as in ``demo_pipeline``.
-        parameters: ``NAME=VALUE`` each, set in this order.
+        parameters: ``NAME=VALUE`` each, set in this order, behind those of the settings.
         mock_nonexistent: Classes that a file names and that are not installed are mocked, for those who only look.
 
     Raises:
         ConfigurationError: The target, a value or a name makes no sense; tells the way out.
     """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    is_file = target.lower().endswith(FILES) or (":" not in target and Path(target).is_file())
-    pipeline = _from_file(Path(target), name, mock_nonexistent) if is_file else _from_module(target, name)
-    for given in parameters:
-        parameter, value = parse_parameter(given)
-        try:
-            with setting_from("-p"):
-                pipeline.set_parameter(parameter, value)
-        except TypeError as error:
-            hint = f"; for text write -p \"{parameter}='{value}'\"" if isinstance(value, int | float | None) else ""
-            raise ConfigurationError(f"-p {given!r}: {error}{hint}") from error
+    settings = read_settings()
+    for folder in dict.fromkeys((str(settings.folder), str(Path.cwd()))):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+    if target is None:
+        if settings.pipeline is None:
+            raise ConfigurationError(
+                "no pipeline is named: expected package.module:Class or a YAML file, or `pipeline = ...` in pypz.toml"
+            )
+        target, name = settings.pipeline, name or settings.name
+        target = str(settings.folder / target) if _is_file(target) else target
+    pipeline = _from_file(Path(target), name, mock_nonexistent) if _is_file(target) else _from_module(target, name)
+    for given in given_parameters(parameters):
+        with setting_from(given.source):
+            _set(pipeline, given)
     return pipeline
 
 
-def unexpected(pipeline: Pipeline, parameters: Iterable[str]) -> Iterator[str]:
-    """Tell of parameters that nothing in the pipeline expects; they are allowed, but mostly a slip."""
-    known = {name for instance in _all_of(pipeline) for name in instance.get_expected_parameters()}
-    for given in parameters:
-        name = parse_parameter(given)[0].lstrip("#>")
+def given_parameters(parameters: Iterable[str] = ()) -> list[Given]:
+    """All parameters that the user gave, in the order in which they are set: settings, environment, command line."""
+    settings = read_settings()
+    found = [Given(settings.source, f"{name}={value}", name, value) for name, value in settings.parameters.items()]
+    found += [Given(PARAMETERS_VARIABLE, text, *parse_parameter(text)) for text in parameters_of_environment()]
+    return found + [Given("-p", text, *parse_parameter(text)) for text in parameters]
+
+
+def unexpected(pipeline: Pipeline, parameters: Iterable[str] = ()) -> Iterator[str]:
+    """Tell of given parameters that nothing in the pipeline expects; they are allowed, but mostly a slip."""
+    known = {name for _, _, name, _ in described_parameters(pipeline)}
+    for given in given_parameters(parameters):
+        name = given.name.lstrip("#>")
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            yield f"-p {given!r}: nothing in the pipeline expects {name!r}" + (f"; meant {near[0]!r}?" if near else "")
+            yield f"{given.place}: nothing in the pipeline expects {name!r}" + (f"; meant {near[0]!r}?" if near else "")
+
+
+def described_parameters(instance: Any, level: int = 0) -> Iterator[tuple[int, Any, str, dict[str, Any]]]:
+    """Level, instance, name and description of every described parameter of an instance and all nested in it."""
+    for name, description in instance.get_expected_parameters().items():
+        yield level, instance, name, description
+    for nested in nested_of(instance):
+        yield from described_parameters(nested, level + 1)
+
+
+def nested_of(instance: Any) -> list[Any]:
+    """What is nested in an instance, without the proxies of replicas."""
+    return [nested for nested in Internals(instance).nested_instances.values() if is_instance(nested)]
+
+
+def _set(pipeline: Pipeline, given: Given) -> None:
+    try:
+        pipeline.set_parameter(given.name, given.value)
+    except (TypeError, ConfigurationError) as error:
+        is_number = given.source == "-p" and isinstance(given.value, int | float | None)
+        hint = f"; for text write -p \"{given.name}='{given.value}'\"" if is_number else ""
+        raise ConfigurationError(f"{given.place}: {error}{hint}") from error
+
+
+def _is_file(target: str) -> bool:
+    return target.lower().endswith(FILES) or (
+        ":" not in target and not target.endswith(".py") and Path(target).is_file()
+    )
 
 
 def parse_parameter(given: str) -> tuple[str, Any]:
@@ -102,21 +161,39 @@ def _from_file(path: Path, name: str | None, mock_nonexistent: bool) -> Pipeline
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}: is no YAML: {' '.join(str(error).split())}") from error
+        raise ConfigurationError(f"{_place_in(path, error)}: is no YAML: {_fault_of(error)}") from error
     if not isinstance(document, dict):
         raise ConfigurationError(f"{path}: describes no pipeline, expected what `print(pipeline)` gives")
     if name is not None:
         text = yaml.safe_dump({**document, "name": name})
-    pipeline = Pipeline.create_from_string(text, mock_nonexistent=mock_nonexistent)
-    if not isinstance(pipeline, Pipeline):
-        raise ConfigurationError(f"{path}: describes a {type(pipeline).__name__}, expected a pipeline")
+    try:
+        pipeline = Pipeline.create_from_string(text, mock_nonexistent=mock_nonexistent, disable_auto_update=True)
+        if not isinstance(pipeline, Pipeline):
+            raise ConfigurationError(f"describes a {type(pipeline).__name__}, expected a pipeline")
+        with setting_from(str(path)):
+            pipeline.update(text)
+    except PypzError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
     return pipeline
+
+
+def _place_in(path: Path, error: yaml.YAMLError) -> str:
+    """File, line and column of a fault, as editors take them."""
+    mark = getattr(error, "problem_mark", None)
+    return f"{path}:{mark.line + 1}:{mark.column + 1}" if mark is not None else str(path)
+
+
+def _fault_of(error: yaml.YAMLError) -> str:
+    parts = (getattr(error, "context", None), getattr(error, "problem", None))
+    return ", ".join(part for part in parts if part) or " ".join(str(error).split())
 
 
 def _from_module(target: str, name: str | None) -> Pipeline:
     module_name, found, attribute = target.partition(":")
     if not found or not module_name or not attribute:
-        raise ConfigurationError(f"{target!r} names no pipeline: expected package.module:Class, or a YAML file")
+        raise ConfigurationError(
+            f"{target!r} names no pipeline: expected package.module:Class, or a YAML file{_meant_by(target)}"
+        )
     module = _import(module_name)
     made: Any = module
     for part in attribute.split("."):
@@ -159,6 +236,17 @@ def _import(name: str) -> ModuleType:
         ) from error
 
 
+def _meant_by(target: str) -> str:
+    """What a Python file, a module or a dotted class was probably meant to be."""
+    parts = list(Path(target).with_suffix("").parts) if target.endswith(".py") else target.split(".")
+    for module, wanted in ((parts, ""), (parts[:-1], parts[-1] if parts else "")):
+        classes = pipelines_in(Path(f"{'/'.join(module)}.py")) if module else []
+        if classes:
+            near = difflib.get_close_matches(wanted, classes, 1) or classes
+            return f"; meant {'.'.join(module)}:{near[0]}?"
+    return "; name the class in it, as in module:Class" if target.endswith(".py") else ""
+
+
 def _those_in(module: ModuleType, wanted: str) -> str:
     found = [
         key
@@ -170,10 +258,3 @@ def _those_in(module: ModuleType, wanted: str) -> str:
         return f"; there is none in {module.__name__}"
     near = difflib.get_close_matches(wanted, found, 1) or found
     return f"; meant {module.__name__}:{near[0]}?"
-
-
-def _all_of(instance: Any) -> Iterator[Any]:
-    yield instance
-    for nested in Internals(instance).nested_instances.values():
-        if not nested.__class__.__name__.endswith("Replica"):
-            yield from _all_of(nested)

@@ -10,6 +10,7 @@ import typer
 from pypz.cli.deployment.attach import stay
 from pypz.cli.deployment.place import KUBERNETES, Context, Debug, Kubeconfig, Namespace, To, Wait, deployer_at
 from pypz.cli.errors import told_plainly
+from pypz.cli.options import Parameters, PipelineName, Target
 from pypz.cli.screen import stderr
 from pypz.cli.target import load_pipeline, unexpected
 from pypz.core.commons.errors import ConfigurationError
@@ -18,19 +19,13 @@ from pypz.core.specs.operator import Operator
 from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.commons import ExecutionMode
 
-Target = Annotated[str, typer.Argument(help="package.module:Class, or a YAML file that describes the pipeline.")]
-Parameters = Annotated[
-    list[str] | None,
-    typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter; '>>name=value' for all ports."),
-]
-PipelineName = Annotated[str | None, typer.Option("--name", help="Name of the pipeline.")]
 Image = Annotated[str | None, typer.Option(help="Image of all operators that name none.")]
 Mode = Annotated[ExecutionMode, typer.Option(case_sensitive=False, help="Part of the life to carry out.")]
 Skip = Annotated[list[str] | None, typer.Option("--skip", metavar="OPERATOR", help="Leave this operator out.")]
 
 
 def deploy(
-    target: Target,
+    target: Target = None,
     parameter: Parameters = None,
     name: PipelineName = None,
     image: Image = None,
@@ -60,7 +55,7 @@ def deploy(
 
 
 def render(
-    target: Target,
+    target: Target = None,
     parameter: Parameters = None,
     name: PipelineName = None,
     image: Image = None,
@@ -80,7 +75,7 @@ def render(
         sys.stdout.write(deployer.render(pipeline, mode, _named(pipeline, skip or ())))
 
 
-def _prepared(target: str, parameters: list[str] | None, name: str | None, image: str | None) -> Pipeline:
+def _prepared(target: str | None, parameters: list[str] | None, name: str | None, image: str | None) -> Pipeline:
     # What is deployed runs elsewhere: the code that a YAML file names need not be here.
     pipeline = load_pipeline(target, name, parameters or [], mock_nonexistent=True)
     for warning in unexpected(pipeline, parameters or []):
