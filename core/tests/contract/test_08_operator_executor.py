@@ -319,7 +319,8 @@ def test_a_replica_is_made_into_an_operator_of_its_own(host: PluginHost, operato
         return True
 
     DOES["op_0.run"] = see
-    assert execute(host, operator.get_replica(0)) == 0
+    replica: Any = operator.get_replica(0)
+    assert execute(host, replica) == 0
     assert "op_0.run" in CALLS
     assert operator.seen == ""
 
