@@ -93,8 +93,6 @@ WAYS: Final[dict[str, list[Callable[[], object]]]] = {
         lambda v=v: run_with("channelLocation", v, lambda p: p.receiver.input)  # type: ignore[misc]
         for v in ("local:folder", "amqp://host", "amqps://host")
     ],
-    "`PipelineExecutor`, `isolation`": [lambda: PipelineExecutor(pair(), isolation="process")],
-    "`PipelineExecutor`, `max_restarts`": [lambda: PipelineExecutor(pair(), max_restarts=1)],
 }
 
 

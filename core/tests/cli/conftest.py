@@ -78,6 +78,24 @@ class ShopPipeline(Pipeline):
         self.reader.input.connect(self.writer.out)
 
 
+class Failing(Base):
+    def _on_running(self):
+        raise ValueError("no more paper")
+
+
+class Telling(Base):
+    def _on_running(self):
+        print("got 7", flush=True)
+        return True
+
+
+class Lonely(Pipeline):
+    def __init__(self, name, *args, **kwargs):
+        super().__init__(name, *args, **kwargs)
+        self.op = Failing()
+        self.other = Telling()
+
+
 ready = ShopPipeline("ready")
 ready.set_parameter(">>channelLocation", "memory:ready")
 '''

@@ -81,6 +81,31 @@ def test_a_misspelt_parameter_is_a_warning(pypz: Any) -> None:
     assert "pypz: warning: -p '>cuont=3': nothing in the pipeline expects 'cuont'; meant 'count'?" in done.stderr
 
 
+def test_isolation_by_processes_is_handed_on_and_refuses_what_lives_in_one(pypz: Any) -> None:
+    done = pypz("run", "shop:ShopPipeline", "--isolation", "process", "--max-restarts", "1", *with_parameters())
+    assert done.returncode == 1
+    assert "does not reach into other processes" in done.stderr
+    assert "isolation='thread'" in done.stderr
+
+
+def test_restarts_and_the_others_going_on_are_handed_on(pypz: Any) -> None:
+    arguments = ("--max-restarts", "1", "--on-failure", "continue", *with_parameters(">fails=true", ">count=0"))
+    done = pypz("run", "shop:ShopPipeline", *arguments, "--mode", "resourcecreationonly")
+    assert done.returncode == 0
+    done = pypz("run", "shop:Lonely", "--max-restarts", "1", "--on-failure", "continue")
+    assert done.returncode == 115
+    assert "lonely.op: is started again in 1 s (restart 1 of 1)" in done.stderr
+    assert "got 7" in done.stdout
+
+
+def test_processes_show_their_progress_and_their_lines(pypz: Any) -> None:
+    done = pypz("run", "shop:Lonely", "--isolation", "process", "--on-failure", "continue")
+    assert done.returncode == 115
+    assert "got 7" in done.stdout
+    assert "lonely.other: ended" in done.stderr
+    assert "lonely.op: failed" in done.stderr
+
+
 def test_mode_skip_does_nothing(pypz: Any) -> None:
     done = pypz("run", "shop:ShopPipeline", "--mode", "skip", *with_parameters())
     assert (done.returncode, done.stdout) == (0, "")

@@ -14,7 +14,6 @@ import pytest
 from pypz.core.channels.run import PipelineRun
 from pypz.core.commons.errors import (
     ConfigurationError,
-    NotBuiltYetError,
     PipelineFailedError,
     PypzError,
     RunConflictError,
@@ -408,6 +407,78 @@ def test_no_thread_is_left_behind(host: Any) -> None:
     assert not any(thread.is_alive() for thread in left)
 
 
+# --- restarts ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at_once(monkeypatch: Any) -> None:
+    monkeypatch.setattr("pypz.executors.pipeline.restarts.FIRST_PAUSE_S", 0.001)
+
+
+def failing(times: int) -> tuple[Callable[[Any], Any], list[int]]:
+    """Work that fails so often, and then ends well."""
+    failures: list[int] = []
+
+    def work(operator: Any) -> bool:
+        if len(failures) < times:
+            failures.append(1)
+            raise ValueError("broken on purpose")
+        return True
+
+    return work, failures
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_failed_operator_is_started_again_and_the_others_go_on(host: Any, observer: Any, capsys: Any) -> None:
+    work, failures = failing(2)
+    first_has_ended = threading.Event()
+
+    def first(operator: Any) -> bool:
+        work(operator)
+        first_has_ended.set()
+        return True
+
+    WORK.update(first=first, second=lambda operator: first_has_ended.wait(DEADLINE_S))
+    codes = PipelineExecutor(Two("pipeline"), max_restarts=2, host=host).start()
+    assert codes == {"pipeline.first": 0, "pipeline.second": 0}
+    assert len(failures) == 2
+    assert SIGNALS == []
+    assert [call for call in CALLS if call == ("pipeline.first", "init")] == [("pipeline.first", "init")] * 3
+    assert host.flush(DEADLINE_S)
+    assert observer.runs == ["pipeline", "finished"]
+    assert "is started again in 0.002 s (restart 2 of 2)" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("at_once")
+def test_an_operator_that_has_used_up_its_restarts_has_failed_for_good(host: Any) -> None:
+    work, _ = until_interrupted()
+    fails, failures = failing(99)
+    WORK.update(first=fails, second=work)
+    with pytest.raises(PipelineFailedError, match=r"pipeline\.first ended with exit code 115") as caught:
+        PipelineExecutor(Two("pipeline"), max_restarts=3, host=host).start()
+    assert caught.value.exit_codes == {"pipeline.first": 115, "pipeline.second": 130}
+    assert len(failures) == 4
+
+
+def test_an_interrupt_ends_the_pause_before_a_restart(host: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("pypz.executors.pipeline.restarts.FIRST_PAUSE_S", 10 * DEADLINE_S)
+    executor = PipelineExecutor(Two("pipeline"), max_restarts=3, host=host)
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        executor.interrupt()
+
+    monkeypatch.setattr("pypz.executors.pipeline.threads.say", say)
+    work, _ = until_interrupted()
+    fails, failures = failing(99)
+    WORK.update(first=fails, second=work)
+    with pytest.raises(PipelineFailedError) as caught:
+        executor.start()
+    assert caught.value.exit_codes == {"pipeline.first": 115, "pipeline.second": 130}
+    assert len(said) == len(failures) == 1
+
+
 # --- settings ---------------------------------------------------------------------------------------------------------
 
 
@@ -439,20 +510,10 @@ def test_missing_parameters_of_the_whole_pipeline_are_listed_at_once(host: Any) 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"isolation": "process"}, "isolation='process' is not built yet; this version takes 'thread'"),
-        ({"max_restarts": 2}, "max_restarts=2 is not built yet; this version takes 0"),
-    ],
-)
-def test_what_is_not_built_yet_is_refused_by_name(host: Any, settings: dict[str, Any], words: str) -> None:
-    with pytest.raises(NotBuiltYetError, match=words):
-        PipelineExecutor(Two("pipeline"), host=host, **settings)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
         ({"isolation": "fork"}, "isolation is 'fork', expected 'thread' or 'process'"),
         ({"on_failure": "ignore"}, "on_failure is 'ignore', expected 'stop' or 'continue'"),
+        ({"max_restarts": -1}, "max_restarts is -1, expected a whole number, 0 or more"),
+        ({"max_restarts": True}, "max_restarts is True, expected a whole number, 0 or more"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(host: Any, settings: dict[str, Any], words: str) -> None:

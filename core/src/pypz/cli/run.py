@@ -15,7 +15,7 @@ from pypz.cli.target import load_pipeline, unexpected
 from pypz.core.commons.errors import PluginError
 from pypz.core.hooks.host import PluginHost
 from pypz.executors.commons import ExecutionMode
-from pypz.executors.pipeline.executor import PipelineExecutor
+from pypz.executors.pipeline.executor import Isolation, OnFailure, PipelineExecutor
 
 
 def run(
@@ -28,6 +28,15 @@ def run(
     mode: Annotated[
         ExecutionMode, typer.Option(case_sensitive=False, help="Part of the life to carry out.")
     ] = ExecutionMode.Standard,
+    isolation: Annotated[
+        Isolation, typer.Option(case_sensitive=False, help="Run each operator in a thread, or in a process of its own.")
+    ] = "thread",
+    on_failure: Annotated[
+        OnFailure, typer.Option(case_sensitive=False, help="What the others do when one has failed for good.")
+    ] = "stop",
+    max_restarts: Annotated[
+        int, typer.Option(min=0, metavar="N", help="How often an operator that has failed is started again.")
+    ] = 0,
     log: Annotated[
         bool | None,
         typer.Option(
@@ -40,7 +49,7 @@ def run(
     strict: Strict = False,
     debug: Debug = False,
 ) -> None:
-    """Run a pipeline in this process, replicas included, and show how it goes.
+    """Run a pipeline on this machine, replicas included, and show how it goes.
 
     Ctrl-C drains and commits, a second one ends at once. The exit code is that of the first operator that failed, or 130.
     """
@@ -52,7 +61,10 @@ def run(
         pipeline = load_pipeline(target, name, parameter or [])
         for warning in unexpected(pipeline, parameter or []):
             stderr().print(f"pypz: warning: {warning}")
-        executor = PipelineExecutor(pipeline, fresh=fresh, host=host, want_logs=settings.log if log is None else log)
+        wants_logs = settings.log if log is None else log
+        executor = PipelineExecutor(
+            pipeline, isolation, on_failure, max_restarts, fresh=fresh, host=host, want_logs=wants_logs
+        )
         with shown(host, pipeline):
             codes = executor.start(mode)
         raise typer.Exit(next((code for code in codes.values() if code), 0))

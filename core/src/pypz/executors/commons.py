@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 from enum import Enum
+from typing import Final
 
 
 class ExecutionMode(Enum):
@@ -39,15 +42,38 @@ class ExitCodes(Enum):
     """Interrupted, by whichever signal or call."""
 
 
+FINAL_EXIT_CODES: Final = frozenset(
+    code.value
+    for code in (
+        ExitCodes.GeneralError,
+        ExitCodes.CommandCannotBeExecutedError,
+        ExitCodes.CommandNotFoundError,
+        ExitCodes.InvalidExitArgumentError,
+        ExitCodes.Fenced,
+    )
+)
+"""Failures that another start would only repeat: arguments, configuration or image make no sense, or a later start of the
+member exists."""
+
+ENDED_WELL: Final = frozenset({ExitCodes.NoError.value, ExitCodes.SigTerm.value})
+"""By itself, or because it was asked to."""
+
+KILLED: Final = 128
+"""Added to the number of a signal that has ended a process, as shells do."""
+
+
 def name_of_exit_code(code: int) -> str:
     """Give the code as people read it.
 
     >>> name_of_exit_code(115)
     '115 (StateOperationError)'
+    >>> name_of_exit_code(137)
+    '137 (SIGKILL)'
     >>> name_of_exit_code(3)
     '3'
     """
-    try:
+    if code in {known.value for known in ExitCodes}:
         return f"{code} ({ExitCodes(code).name})"
-    except ValueError:
-        return str(code)
+    with contextlib.suppress(ValueError):
+        return f"{code} ({signal.Signals(code - KILLED).name})"
+    return str(code)

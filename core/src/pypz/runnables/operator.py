@@ -10,7 +10,8 @@ import signal
 
 if __name__ == "__main__":
     # Nothing runs yet that could be drained, and process 1 of a pod ignores a SIGTERM that nobody handles.
-    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(130))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: os._exit(130))
 
 import argparse
 import sys
@@ -24,9 +25,14 @@ from pypz.core.commons.errors import ConfigurationError, PypzError
 from pypz.core.specs.instance import Internals
 from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.commons import ExecutionMode, ExitCodes
+<<<<<<< HEAD
 from pypz.executors.operator.executor import RUN_VARIABLE, OperatorExecutor
 from pypz.executors.operator.probes import ProbeServer
+=======
+from pypz.executors.operator.executor import RUN_VARIABLE, OperatorExecutor, drain_seconds
+>>>>>>> 0db78b9 (Processes: an operator each, restarts in the same run, merged output, and observers told of it all)
 from pypz.executors.reports import first_line, say
+from pypz.executors.starter import WANT_LOGS_VARIABLE, watch_starter
 
 _EPILOG: Final = """\
 exit codes:
@@ -65,8 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.run:
             os.environ[RUN_VARIABLE] = given.run
         operator = find_operator(read_pipeline(given.config), given.operator, given.index)
+<<<<<<< HEAD
         executor = OperatorExecutor(operator)
         probes = _probes_of(executor, operator, given.health_port)
+=======
+        executor = OperatorExecutor(operator, want_logs=bool(os.environ.get(WANT_LOGS_VARIABLE)))
+        watch_starter(operator.get_full_name(), drain_seconds(operator), given.config)
+>>>>>>> 0db78b9 (Processes: an operator each, restarts in the same run, merged output, and observers told of it all)
     except PypzError as error:
         say(f"ERROR: {error}")
         return ExitCodes.GeneralError.value

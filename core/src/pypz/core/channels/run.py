@@ -13,7 +13,7 @@ from pypz.core.channels import pool
 from pypz.core.channels.channel_life import ADMIN_TIMEOUT_S, ALIVE_WAIT_S
 from pypz.core.channels.port import ChannelPort, channel_ports_of
 from pypz.core.channels.session import MemberSession, own_host
-from pypz.core.channels.spi import Guarantee, Member, StatusEntry, Transport
+from pypz.core.channels.spi import Guarantee, Member, StatusEntry, StatusStream, Transport
 from pypz.core.channels.status import StatusHub, pack, unpack, with_prefix
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PypzError, RunConflictError
 from pypz.core.commons.parameters import given_value
@@ -148,6 +148,15 @@ def open_runs_in(facts: Mapping[str, StatusEntry]) -> list[str]:
     return [run for run in runs if run not in superseded and f"finished/{run}" not in facts]
 
 
+def _check_across_processes(pipeline: str, location: str, transport: Transport) -> None:
+    if not transport.capabilities.across_processes:
+        shown = conceal({"channelLocation": location})["channelLocation"]
+        raise ConfigurationError(
+            f"{pipeline}: channelLocation {shown!r} does not reach into other processes, and the operators are to run in "
+            f"processes of their own; use 'local:DIR' on this host, Kafka ('kafka://HOST:9092'), or isolation='thread'"
+        )
+
+
 class PipelineRun:
     """One run as seen by this process; shared by the members that run in it."""
 
@@ -168,6 +177,7 @@ class PipelineRun:
         self._hubs: dict[str, StatusHub] = {}
         self._transports: dict[pool.Address, Transport] = {}
         self._sessions: list[MemberSession] = []
+        self._is_relaying = True
         self._relay: Relay | None = None
         self._token = uuid.uuid4().hex[:12]
         self._lock = threading.Lock()
@@ -177,14 +187,24 @@ class PipelineRun:
     # --- making one ---
 
     @classmethod
-    def start(cls, pipeline: Pipeline, host: PluginHost, *, fresh: bool = False) -> PipelineRun:
+    def start(
+        cls, pipeline: Pipeline, host: PluginHost, *, fresh: bool = False, in_processes: bool = False
+    ) -> PipelineRun:
         """Begin a new run of the whole pipeline.
+
+        Args:
+            pipeline: The whole.
+            host: Whose plugins make transports and are told.
+            fresh: Delete what earlier runs left in the channels first.
+            in_processes: Its members run in processes of their own, which relay what observers are told.
 
         Raises:
             RunConflictError: Another run of this name is alive at one of its locations.
             TransportError: A location cannot be reached; tells the last cause.
+            ConfigurationError: A location does not reach into other processes, where members are to run in such.
         """
         run = cls(pipeline, host)
+        run._is_relaying = not in_processes
         try:
             run._connect()
             superseded = {location: run._refuse_alive(hub) for location, hub in run._hubs.items()}
@@ -241,6 +261,8 @@ class PipelineRun:
         addresses = self._addresses()
         for address in addresses:
             self._transports[address] = pool.acquire(self.host, address)
+            if not self._is_relaying:
+                _check_across_processes(self._ref.name, address[0], self._transports[address])
         firsts: dict[str, pool.Address] = {}
         for address in addresses:
             firsts.setdefault(address[0], address)
@@ -398,7 +420,7 @@ class PipelineRun:
         self._is_open = True
         for hub in self._hubs.values():
             hub.keep_alive(self._token, self._alive)
-        if self._hubs:
+        if self._hubs and self._is_relaying:
             self._relay = Relay(self._ref.name, self.id, [hub.stream for hub in self._hubs.values()])
             self.host.register(self._relay, f"relay {self.id} {self._token}")
         if not self._is_lone:
@@ -495,6 +517,12 @@ class PipelineRun:
         self._transports.clear()
 
     # --- what sessions ask ---
+
+    def open_viewers(self) -> list[StatusStream]:
+        """Open one more status stream at each location, for somebody who only looks and closes them."""
+        locations = {address[0]: transport for address, transport in reversed(self._transports.items())}
+        name = status_name(self._whole)
+        return [transport.open_status(name, create=False) for transport in locations.values()]
 
     def prefixed(self, name: str) -> str:
         """A name as transports see it."""

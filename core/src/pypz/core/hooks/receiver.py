@@ -12,11 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pypz.core.channels.spi import StatusEntry, StatusStream
 from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
-from pypz.core.hooks.host import PluginHost
 
 WAIT_S: Final = 10.0
 """Seconds of one wait for changes; `close` ends it early."""
@@ -65,13 +64,33 @@ class _Known:
         return self.info.started_utc > other.info.started_utc
 
 
+class Told(Protocol):
+    """Whom a receiver tells; a `PluginHost` is one. What each call means is said by the hook of its name."""
+
+    def pipeline_started(self, pipeline: PipelineRef) -> None: ...
+
+    def pipeline_finished(self, pipeline: PipelineRef, outcome: str) -> None: ...
+
+    def operator_state_changed(self, operator: OperatorRef, old: str, new: str) -> None: ...
+
+    def operator_failed(self, operator: OperatorRef, during: str, error: ErrorInfo) -> None: ...
+
+    def operator_finished(self, operator: OperatorRef, exit_code: int) -> None: ...
+
+    def port_opened(self, port: PortRef) -> None: ...
+
+    def port_closed(self, port: PortRef) -> None: ...
+
+    def channel_status(self, status: ChannelStatus) -> None: ...
+
+
 class Receiver:
     """Follows status streams, one thread each, and tells a host's observers what happens in the newest run."""
 
     def __init__(
         self,
         streams: Sequence[StatusStream],
-        host: PluginHost,
+        host: Told,
         *,
         on_new_run: Callable[[RunInfo], None] | None = None,
         on_alive: Callable[[str, str, float], None] | None = None,

@@ -1,20 +1,26 @@
-"""Executes a whole pipeline in this process: a thread for each operator and each replica."""
+"""Executes a whole pipeline on this machine: a thread, or a process, for each operator and each replica."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from functools import partial
 from types import FrameType
-from typing import Literal
+from typing import Any, Literal
 
 from pypz.core.channels.run import PipelineRun
-from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError
+from pypz.core.commons.errors import ConfigurationError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.instance import Internals
 from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.commons import ExecutionMode, ExitCodes
 from pypz.executors.errors import AlreadyRunningError
-from pypz.executors.operator.executor import OperatorExecutor
+from pypz.executors.operator.executor import OperatorExecutor, drain_seconds
 from pypz.executors.pipeline.attempt import Attempt
+from pypz.executors.pipeline.launching import check_importable
+from pypz.executors.pipeline.processes import ProcessAttempt, ProcessMember
+from pypz.executors.pipeline.restarts import Restarts
+from pypz.executors.pipeline.threads import ThreadAttempt, ThreadMember
 from pypz.executors.preparation import check_mocks, check_parameters
 from pypz.executors.signals import SignalWatch
 
@@ -29,10 +35,14 @@ class PipelineExecutor:
 
     Args:
         pipeline: What to execute.
-        isolation: ``thread``: all operators in this process.
+        isolation: ``thread``: all operators in this process. ``process``: each in a process of its own, rebuilt there
+            from the pipeline's description, as a pod would do; what code has set beyond parameters is not handed on.
+            Their output comes out line by line on ours, and observers here are told what happens there.
         on_failure: ``stop`` shuts the other operators down when one has failed. ``continue`` lets them go on; those that
             read what the failed one wrote then wait for the rest of it until they are interrupted.
-        max_restarts: How often an operator that has failed is started again.
+        max_restarts: How often each operator or replica that has failed is started again in the same run, after pauses
+            that grow from 1 s to 60 s. It goes on behind what it has committed. Settings that make no sense, and an
+            interrupt, start nothing again.
         fresh: Delete what earlier runs left in the channels first.
         host: Who is told what happens; None: the plugins installed.
         want_logs: Ask the plugins for a logger for operators that carry none; else such operators are silent.
@@ -40,7 +50,7 @@ class PipelineExecutor:
     Raises:
         LookupError: Required parameters have no value; those of the whole pipeline are listed.
         PermissionError: An operator or plugin stands in for a class that is not installed.
-        NotBuiltYetError: A value is documented, but not carried out by this version.
+        ConfigurationError: A setting makes no sense.
     """
 
     def __init__(
@@ -56,14 +66,15 @@ class PipelineExecutor:
     ) -> None:
         _check_choice(pipeline, "isolation", isolation, ("thread", "process"))
         _check_choice(pipeline, "on_failure", on_failure, ("stop", "continue"))
-        if isolation == "process":
-            raise _not_built(pipeline, "isolation='process'", "'thread'")
-        if max_restarts:
-            raise _not_built(pipeline, f"max_restarts={max_restarts!r}", "0")
+        if not isinstance(max_restarts, int) or isinstance(max_restarts, bool) or max_restarts < 0:
+            name = pipeline.get_full_name()
+            raise ConfigurationError(f"{name}: max_restarts is {max_restarts!r}, expected a whole number, 0 or more")
         for operator in Internals(pipeline).nested_instances.values():
             check_mocks(operator)
         check_parameters(pipeline.get_missing_required_parameters())
         self._pipeline = pipeline
+        self._in_processes = isolation == "process"
+        self._max_restarts = max_restarts
         self._stops_on_failure = on_failure == "stop"
         self._fresh = fresh
         self._host = PluginHost.default() if host is None else host
@@ -71,7 +82,7 @@ class PipelineExecutor:
         self._lock = threading.Lock()
         self._idle = threading.Event()
         self._idle.set()
-        self._attempt: Attempt | None = None
+        self._attempt: Attempt[Any] | None = None
 
     def start(self, exec_mode: ExecutionMode = ExecutionMode.Standard) -> dict[str, int]:
         """Execute the pipeline and wait for its end; may be called again afterwards.
@@ -119,20 +130,35 @@ class PipelineExecutor:
         members = list(Internals(self._pipeline).nested_instances.values())
         if mode is ExecutionMode.Skip:
             return {member.get_full_name(): ExitCodes.NoError.value for member in members}
+        return self._start_processes(members, mode) if self._in_processes else self._start_threads(members, mode)
+
+    def _start_threads(self, members: Sequence[Any], mode: ExecutionMode) -> dict[str, int]:
         executors = [OperatorExecutor(member, False, host=self._host, want_logs=self._want_logs) for member in members]
-        attempt = self._attempt = Attempt(self._pipeline.get_full_name(), self._stops_on_failure)
+        attempt = self._attempt = ThreadAttempt(self._pipeline.get_full_name(), self._stops_on_failure)
+
+        def make(executor: OperatorExecutor) -> ThreadMember:
+            return ThreadMember(partial(executor.make_execution, mode), Restarts(self._max_restarts))
+
         with SignalWatch(attempt.interrupt):
+            return attempt.carry_out(self._begin, lambda: [make(executor) for executor in executors])
+
+    def _start_processes(self, members: Sequence[Any], mode: ExecutionMode) -> dict[str, int]:
+        check_importable(self._pipeline)
+        for member in members:
+            drain_seconds(member)  # what makes no sense is refused before anything starts
+        attempt = self._attempt = ProcessAttempt(
+            self._pipeline, self._stops_on_failure, mode, self._host, self._want_logs
+        )
+        with SignalWatch(attempt.interrupt, before_the_end=attempt.kill):
             return attempt.carry_out(
-                lambda: PipelineRun.start(self._pipeline, self._host, fresh=self._fresh),
-                lambda: [executor.make_execution(mode, attempt.has_failed) for executor in executors],
+                self._begin, lambda: [ProcessMember(member, Restarts(self._max_restarts)) for member in members]
             )
+
+    def _begin(self) -> PipelineRun:
+        return PipelineRun.start(self._pipeline, self._host, fresh=self._fresh, in_processes=self._in_processes)
 
 
 def _check_choice(pipeline: Pipeline, name: str, given: object, accepted: tuple[str, ...]) -> None:
     if given not in accepted:
         choices = " or ".join(repr(choice) for choice in accepted)
         raise ConfigurationError(f"{pipeline.get_full_name()}: {name} is {given!r}, expected {choices}")
-
-
-def _not_built(pipeline: Pipeline, what: str, instead: str) -> NotBuiltYetError:
-    return NotBuiltYetError(f"{pipeline.get_full_name()}: {what} is not built yet; this version takes {instead}")

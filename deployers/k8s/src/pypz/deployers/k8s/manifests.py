@@ -25,7 +25,7 @@ from pypz.deployers.k8s.plan import (
     job_name,
 )
 from pypz.deployers.k8s.pods import pod_spec
-from pypz.executors.commons import ExitCodes
+from pypz.executors.commons import FINAL_EXIT_CODES, ExitCodes
 from pypz.utils.k8s.errors import DeploymentException
 from pypz.utils.k8s.names import label_value
 
@@ -33,17 +33,6 @@ MAX_CONFIG_BYTES: Final = 1_048_576
 """Bytes in a ConfigMap (Kubernetes)."""
 BACKOFF_LIMIT: Final = 3
 """Pods of an operator that may fail by no fault of their own before its Job fails: after 10, 20 and 40 s. Chosen."""
-FINAL_EXIT_CODES: Final = frozenset(
-    code.value
-    for code in (
-        ExitCodes.GeneralError,
-        ExitCodes.CommandCannotBeExecutedError,
-        ExitCodes.CommandNotFoundError,
-        ExitCodes.InvalidExitArgumentError,
-        ExitCodes.Fenced,
-    )
-)
-"""Arguments, configuration or image make no sense, or a later start of the member exists."""
 STATE_EXIT_CODES: Final = frozenset(code.value for code in ExitCodes if code.name.startswith("State"))
 """The operator or a plugin of it has raised."""
 
