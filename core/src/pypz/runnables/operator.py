@@ -25,12 +25,8 @@ from pypz.core.commons.errors import ConfigurationError, PypzError
 from pypz.core.specs.instance import Internals
 from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.commons import ExecutionMode, ExitCodes
-<<<<<<< HEAD
-from pypz.executors.operator.executor import RUN_VARIABLE, OperatorExecutor
-from pypz.executors.operator.probes import ProbeServer
-=======
 from pypz.executors.operator.executor import RUN_VARIABLE, OperatorExecutor, drain_seconds
->>>>>>> 0db78b9 (Processes: an operator each, restarts in the same run, merged output, and observers told of it all)
+from pypz.executors.operator.probes import ProbeServer
 from pypz.executors.reports import first_line, say
 from pypz.executors.starter import WANT_LOGS_VARIABLE, watch_starter
 
@@ -71,13 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.run:
             os.environ[RUN_VARIABLE] = given.run
         operator = find_operator(read_pipeline(given.config), given.operator, given.index)
-<<<<<<< HEAD
-        executor = OperatorExecutor(operator)
-        probes = _probes_of(executor, operator, given.health_port)
-=======
         executor = OperatorExecutor(operator, want_logs=bool(os.environ.get(WANT_LOGS_VARIABLE)))
+        probes = _probes_of(executor, operator, given.health_port)
         watch_starter(operator.get_full_name(), drain_seconds(operator), given.config)
->>>>>>> 0db78b9 (Processes: an operator each, restarts in the same run, merged output, and observers told of it all)
     except PypzError as error:
         say(f"ERROR: {error}")
         return ExitCodes.GeneralError.value
