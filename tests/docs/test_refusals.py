@@ -86,8 +86,6 @@ WAYS: Final[dict[str, list[Callable[[], object]]]] = {
     ],
     "input port, `assignment`": [lambda: run_with("assignment", "group", lambda p: p.receiver.input)],
     "input port, argument `group_mode`": [lambda: PipelineExecutor(pair(ReceiverOfAll)).start()],
-    "output port, `partitionBy`": [lambda: run_with("partitionBy", "key", lambda p: p.sender.output)],
-    "output port, `framing`": [lambda: run_with("framing", "record", lambda p: p.sender.output)],
     "a cycle of connections": [run_a_cycle],
     "location": [
         lambda v=v: run_with("channelLocation", v, lambda p: p.receiver.input)  # type: ignore[misc]

@@ -33,8 +33,14 @@ class Lines:
     def join(self, parts: Sequence[bytes]) -> bytes:
         return b"".join(parts)
 
+    def encode_each(self, records: Sequence[Any]) -> list[bytes]:
+        return [json.dumps(record).encode() for record in records]
+
     def decoder(self, writer_schema: str) -> Any:
         return lambda payload: [json.loads(line) for line in payload.splitlines()]
+
+    def record_decoder(self, writer_schema: str) -> Any:
+        return self.decoder(writer_schema)
 
 
 class Bench:
@@ -74,7 +80,7 @@ class Bench:
             writers=self.writers,
             reader=self.client.reader(self.info, "p.r", own),
             changed=threading.Condition(),
-            decoder_for=lambda content, schema: Lines().decoder(""),
+            decoder_for=lambda headers: Lines().decoder(""),
             tell=self.notices.append,
         )
         end.start(own)

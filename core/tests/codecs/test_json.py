@@ -1,5 +1,6 @@
 """JSON lines for ports without schema."""
 
+import json
 from typing import Any
 
 import pytest
@@ -59,3 +60,22 @@ def test_a_corrupt_block_is_named_by_its_line() -> None:
 def test_a_writer_with_a_schema_is_refused() -> None:
     with pytest.raises(SchemaError, match="the writer's port has a schema, the reader's has none"):
         CODEC.decoder('{"type": "record"}')
+
+
+def test_a_message_of_one_record_is_a_json_document() -> None:
+    records = [{"a": 1}, "ä", None, [1, 2]]
+    codec = JsonCodec()
+    documents = codec.encode_each(records)
+    assert [json.loads(document) for document in documents] == records
+    decode = codec.record_decoder("json")
+    assert [decode(document) for document in documents] == [[record] for record in records]
+    assert decode(b'{\n "a": 1\n}\n') == [{"a": 1}]
+    with pytest.raises(DecodeError, match="message of 3 bytes is no JSON document"):
+        decode(b"{x}")
+    with pytest.raises(SchemaError, match="the reader's has none"):
+        codec.record_decoder('{"type": "int"}')
+
+
+def test_of_messages_of_one_record_all_or_none_are_encoded() -> None:
+    with pytest.raises(RecordError, match=r"record 1 of 2 .*record\['x'\]"):
+        JsonCodec().encode_each([{"x": 1}, {"x": object()}])

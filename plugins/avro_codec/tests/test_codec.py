@@ -441,3 +441,34 @@ def test_the_plugin_module_loads_no_fastavro() -> None:
     script = "import sys, pypz.plugins.avro_codec.plugin; print('fastavro' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout == "False\n"
+
+
+@pytest.mark.parametrize("schema", [DEMO, {"type": "array", "items": "int"}, ["null", "string"], "long"])
+def test_a_message_of_one_record_is_an_avro_datum_that_others_read(schema: Any) -> None:
+    codec = AvroCodec(schema)
+    records: list[Any] = {
+        DEMO: [{"text": "a"}, {"text": "ä"}],
+        "long": [1, -1],
+    }.get(schema if isinstance(schema, str) else "", [[1, 2], []] if isinstance(schema, dict) else [None, "x"])
+    data = codec.encode_each(records)
+    parsed = fastavro.parse_schema(json.loads(codec.schema_text))
+    assert [fastavro.schemaless_reader(io.BytesIO(datum), parsed, None) for datum in data] == records
+    decode = codec.record_decoder(codec.schema_text)
+    assert [decode(datum) for datum in data] == [[record] for record in records]
+
+
+def test_a_message_of_one_record_resolves_to_the_readers_schema() -> None:
+    newer = {"type": "record", "name": "DemoRecord", "fields": [{"name": "n", "type": "int", "default": 7}]}
+    decode = AvroCodec(newer).record_decoder(AvroCodec(DEMO).schema_text)
+    assert decode(AvroCodec(DEMO).encode_each([{"text": "a"}])[0]) == [{"n": 7}]
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x04a", b"\x02ab"])
+def test_a_message_that_is_no_datum_of_the_schema_is_corrupt(payload: bytes) -> None:
+    with pytest.raises(DecodeError, match=f"an Avro datum of {len(payload)} bytes is corrupt"):
+        AvroCodec(DEMO).record_decoder(AvroCodec(DEMO).schema_text)(payload)
+
+
+def test_of_messages_of_one_record_all_or_none_are_encoded() -> None:
+    with pytest.raises(RecordError, match=r"record 2 of 2: field 'text' is int 1"):
+        AvroCodec(DEMO).encode_each([{"text": "a"}, {"text": 1}])

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal
 
-from pypz.core.channels.port import ChannelPort
+from pypz.core.channels.decoding import SCHEMA_TIMEOUT_MS
+from pypz.core.channels.headers import BATCH, FRAMINGS, RECORD
+from pypz.core.channels.partitioning import Partitioner, by_partition
+from pypz.core.channels.port import ChannelPort, Reading, Writing
 from pypz.core.channels.run import check_number
 from pypz.core.channels.session import MemberSession
-from pypz.core.channels.writer import BLOCK_BYTES, Part
+from pypz.core.channels.writer import BLOCK_BYTES, OutputEnd, Part
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PortClosedError, PypzError, RecordError
 from pypz.core.commons.parameters import OptionalParameter, RequiredParameter, given_value
@@ -31,6 +34,7 @@ LEAST: Final = {
     ParamKeyPortOpenTimeoutMs: 0,
     "partitions": 1,
     "maxRetrieveRecords": 1,
+    "schemaTimeoutMs": 0,
     "lingerMs": 0,
     "sendTimeoutMs": 1,
 }
@@ -104,7 +108,6 @@ class _ChannelPort(PortPlugin, ResourceHandlerPlugin, ExtendedPlugin, ChannelPor
         Raises:
             NotBuiltYetError: Names port, parameter, value and what is accepted.
         """
-        self._refuse("framing", self.get_full_name(), {"batch"})
         for name, at_least in LEAST.items():
             check_number(self.get_full_name(), given_value(self, name), name, at_least=at_least)
 
@@ -173,6 +176,11 @@ class ChannelInputPort(_ChannelPort, InputPortPlugin):
     _max_retrieve_records = OptionalParameter(
         int, alt_name="maxRetrieveRecords", description="Records that one retrieve() gives at most"
     )
+    _schema_timeout_ms = OptionalParameter(
+        int,
+        alt_name="schemaTimeoutMs",
+        description="Milliseconds to wait for the schema of a block when it is not known yet",
+    )
 
     def __init__(
         self,
@@ -192,6 +200,7 @@ class ChannelInputPort(_ChannelPort, InputPortPlugin):
         self._topic_config = {}
         self._error_policy = "fail"
         self._max_retrieve_records = RETRIEVE_RECORDS
+        self._schema_timeout_ms = SCHEMA_TIMEOUT_MS
 
     def channel_names(self) -> tuple[str, ...]:
         """The channel read: named after the port of the group's principal."""
@@ -223,7 +232,8 @@ class ChannelInputPort(_ChannelPort, InputPortPlugin):
 
     def _on_port_open(self) -> bool:
         timeout_s = self._timeout_s()
-        self._session().open_input(self, self._codec(), timeout_s)
+        schema_timeout_ms = SCHEMA_TIMEOUT_MS if self._schema_timeout_ms is None else self._schema_timeout_ms
+        self._session().open_input(self, self._codec(), timeout_s, Reading(schema_timeout_ms / 1000))
         if timeout_s is not None:
             self._session().await_writer(self, timeout_s)
         return True
@@ -264,7 +274,11 @@ class ChannelOutputPort(_ChannelPort, OutputPortPlugin):
     _send_timeout_ms = OptionalParameter(
         int, alt_name="sendTimeoutMs", description="Milliseconds that send() may wait for room"
     )
-    _partition_by = OptionalParameter(str, alt_name="partitionBy", description="Field whose value picks the partition")
+    _partition_by = OptionalParameter(
+        str,
+        alt_name="partitionBy",
+        description="Field whose value picks the partition, dots for nested ones: station.id",
+    )
     _framing = OptionalParameter(str, alt_name="framing", description="batch: many records a message; record: one")
 
     def __init__(
@@ -278,7 +292,8 @@ class ChannelOutputPort(_ChannelPort, OutputPortPlugin):
         self._partition_by = None
         self._framing = "batch"
         self._encoder: Codec | None = None
-        self._max_part = BLOCK_BYTES
+        self._partitioner: Partitioner | None = None
+        self._max_block = self._max_part = BLOCK_BYTES
 
     def channel_names(self) -> tuple[str, ...]:
         """The channels written: one for each connected input port."""
@@ -287,7 +302,12 @@ class ChannelOutputPort(_ChannelPort, OutputPortPlugin):
     def check(self) -> None:
         """Refuse values that this version does not carry out."""
         super().check()
-        self._refuse("partitionBy", self.get_full_name(), set())
+        _check_choice(self.get_full_name(), "framing", given_value(self, "framing"), FRAMINGS)
+        if given_value(self, "partitionBy") == "":
+            raise ConfigurationError(
+                f"{self.get_full_name()}: parameter 'partitionBy' is '', expected a field's name, such as 'id' or "
+                "'station.id'; leave it out to send to all partitions in turn"
+            )
 
     def _on_resource_creation(self) -> bool:
         return True
@@ -299,8 +319,11 @@ class ChannelOutputPort(_ChannelPort, OutputPortPlugin):
         self._encoder = self._codec()
         linger_s = (5 if self._linger_ms is None else self._linger_ms) / 1000
         send_timeout_s = (self._send_timeout_ms or 120_000) / 1000
-        self._session().open_output(self, self._encoder, self._timeout_s(), linger_s, send_timeout_s)
-        self._max_part = min(BLOCK_BYTES, self._session().max_block(self) - BLOCK_OVERHEAD_BYTES)
+        writing = Writing(linger_s, send_timeout_s, self._framing or BATCH)
+        self._session().open_output(self, self._encoder, self._timeout_s(), writing)
+        self._partitioner = Partitioner(self._partition_by) if self._partition_by else None
+        self._max_block = self._session().max_block(self)
+        self._max_part = min(BLOCK_BYTES, self._max_block - BLOCK_OVERHEAD_BYTES)
         return True
 
     def send(self, data: Any) -> None:
@@ -322,12 +345,33 @@ class ChannelOutputPort(_ChannelPort, OutputPortPlugin):
         if not data or not outputs:
             return
         try:
+            if self._partitioner is not None:
+                self._send_by_key(self._partitioner.hashes(data), data, outputs)
+                return
             parts = self._encode(data, 0)
         except RecordError as error:
             raise RecordError(f"{self.get_full_name()}: {error}") from error
         for part in parts:
             for output in outputs:
                 output.add(part)
+
+    def _send_by_key(self, hashes: Sequence[int], data: Sequence[Any], outputs: Sequence[OutputEnd]) -> None:
+        """Encode all for each number of partitions that there is, then take them."""
+        by_count = {count: self._encode_by_key(hashes, data, count) for count in {o.info.partitions for o in outputs}}
+        for output in outputs:
+            for number, part in by_count[output.info.partitions]:
+                output.add(part, number)
+
+    def _encode_by_key(self, hashes: Sequence[int], data: Sequence[Any], partitions: int) -> list[tuple[int, Part]]:
+        try:
+            return [
+                (number, part)
+                for number, places in by_partition(hashes, partitions).items()
+                for part in self._encode([data[place] for place in places], 0)
+            ]
+        except RecordError:
+            self._encode(data, 0)  # refuses, and names the record by its place in the user's list
+            raise
 
     def _encode(self, records: Sequence[Any], first: int) -> list[Part]:
         """Encode all, in parts that each fit into a block; ``first`` is the place of the first in the user's list."""
@@ -338,19 +382,25 @@ class ChannelOutputPort(_ChannelPort, OutputPortPlugin):
                 for place in range(0, len(records), ENCODE_RECORDS)
                 for part in self._encode(records[place : place + ENCODE_RECORDS], first + place)
             ]
+        if self._framing == RECORD:
+            payloads = self._encoder.encode_each(records)
+            return [self._single(payload, first + place) for place, payload in enumerate(payloads)]
         payload = self._encoder.encode(records)
         if len(payload) <= self._max_part:
             return [Part(payload, len(records))]
         if len(records) == 1:
-            limit = self._session().max_block(self) - BLOCK_OVERHEAD_BYTES
-            if len(payload) > limit:
-                raise RecordError(
-                    f"record {first} is {len(payload)} bytes, the channel takes at most {limit}; "
-                    "send it in pieces, or raise the transport's limit (Kafka: topicConfig 'max.message.bytes')"
-                )
-            return [Part(payload, 1)]
+            return [self._single(payload, first)]
         half = len(records) // 2
         return self._encode(records[:half], first) + self._encode(records[half:], first + half)
+
+    def _single(self, payload: bytes, place: int) -> Part:
+        limit = self._max_block - BLOCK_OVERHEAD_BYTES
+        if len(payload) > limit:
+            raise RecordError(
+                f"record {place} is {len(payload)} bytes, the channel takes at most {limit}; "
+                "send it in pieces, or raise the transport's limit (Kafka: topicConfig 'max.message.bytes')"
+            )
+        return Part(payload, 1)
 
 
 class RecordTypeError(PypzError, TypeError):
@@ -364,6 +414,15 @@ def _principal_name(port: Any) -> str:
         return str(port.get_full_name())
     principal = operator.get_group_principal() or operator
     return str(principal.get_full_name())
+
+
+def _check_choice(place: str, name: str, given: Any, choices: Sequence[str]) -> None:
+    """Refuse a word that is none of a parameter's; None means the first."""
+    if given is not None and given not in choices:
+        raise ConfigurationError(
+            f"{place}: parameter {name!r} is {given!r}, expected {' or '.join(map(repr, choices))}; leave it out for "
+            f"{choices[0]!r}"
+        )
 
 
 def _as_text(value: Any) -> str:

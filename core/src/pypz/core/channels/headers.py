@@ -23,6 +23,11 @@ FRAMING: Final = "pypz-framing"
 DATA: Final = "data"
 END: Final = "end"
 
+BATCH: Final = "batch"
+RECORD: Final = "record"
+FRAMINGS: Final = (BATCH, RECORD)
+"""What one message holds: many records encoded together, or one that other consumers can read, too."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -34,9 +39,9 @@ class Origin:
     epoch: int
     incarnation: str
 
-    def data(self, payload: bytes, count: int, sequence: int, codec: str, schema: str) -> Block:
+    def data(self, payload: bytes, count: int, sequence: int, codec: str, schema: str, framing: str = BATCH) -> Block:
         """A block of records; ``sequence`` counts this writer's records in the partition before it."""
-        return Block({**self._shared(DATA, count, sequence), CODEC: codec, SCHEMA: schema, FRAMING: "batch"}, payload)
+        return Block({**self._shared(DATA, count, sequence), CODEC: codec, SCHEMA: schema, FRAMING: framing}, payload)
 
     def end(self, sequence: int, partitions: int) -> Block:
         """The end marker: the writer's last entry in a partition in this run."""
@@ -86,8 +91,15 @@ class Note:
             return cls("", "")
 
 
+def is_foreign(headers: Mapping[str, str]) -> bool:
+    """Whether a message was not written by pypz: it is then one record in the reading port's own schema and codec."""
+    return KIND not in headers
+
+
 def count_of(headers: Mapping[str, str]) -> int:
-    """Records in a block; 0 for one that does not say."""
+    """Records in a block; 1 for a message that pypz has not written, 0 for a block that does not say."""
+    if is_foreign(headers):
+        return 1
     text = headers.get(COUNT, "0")
     return int(text) if text.isdigit() else 0
 

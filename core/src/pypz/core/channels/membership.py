@@ -13,7 +13,7 @@ from pypz.core.channels.reader import InputEnd
 from pypz.core.channels.spi import Member, Transport
 from pypz.core.channels.status import StatusHub
 from pypz.core.channels.writer import OutputEnd
-from pypz.core.codecs.spi import Codec, Decoder
+from pypz.core.codecs.spi import Codec
 from pypz.core.hooks.events import ChannelStatus, OperatorRef, PortRef
 from pypz.core.hooks.loader import say
 from pypz.core.specs.instance import Internals
@@ -39,7 +39,6 @@ class PortEnds:
         self.state: Literal["opening", "open", "ended", "closed", "failed"] = "opening"
         self.told: dict[str, ChannelStatus] = {}
         self.told_at: dict[str, float] = {}
-        self.decoders: dict[tuple[str, str], Decoder] = {}
 
 
 class Membership:

@@ -8,19 +8,19 @@ from typing import Any, Final
 
 from pypz.core.channels import pool
 from pypz.core.channels.client_loop import ClientLoop
+from pypz.core.channels.decoding import Decoders
 from pypz.core.channels.headers import Origin, names, partitions_of_member
 from pypz.core.channels.membership import Membership, PortEnds
+from pypz.core.channels.port import Reading, Writing
 from pypz.core.channels.reader import InputEnd
 from pypz.core.channels.spi import ChannelInfo, Guarantee
 from pypz.core.channels.status import pack
 from pypz.core.channels.writer import OutputEnd
-from pypz.core.codecs.spi import Codec, Decoder
-from pypz.core.commons.errors import ChannelGoneError, DecodeError, SchemaError
+from pypz.core.codecs.spi import Codec
+from pypz.core.commons.errors import ChannelGoneError
 
 SETTLE_TIMEOUT_S: Final = 60.0
 """Seconds to settle what an older start left open (chosen)."""
-SCHEMA_TIMEOUT_S: Final = 30.0
-"""Seconds to wait for the fact of a schema (semantics: schemaTimeoutMs)."""
 
 
 class Opening:
@@ -31,7 +31,7 @@ class Opening:
         self._tick = tick
         self._lock = threading.Lock()
 
-    def open_input(self, ends: PortEnds, codec: Codec, timeout_s: float | None) -> None:
+    def open_input(self, ends: PortEnds, codec: Codec, timeout_s: float | None, reading: Reading) -> None:
         """Open the reading end: waits for the channel of this run."""
         m = self._membership
         ends.codec = codec
@@ -39,6 +39,7 @@ class Opening:
         writers = m.run.writers_of(ends.port)
         own = partitions_of_member(info, m.ref.index, m.run.size_of(m.member.operator))
         loop = self._loop(ends)
+        decoders = Decoders(codec, m.hub(ends), reading.schema_timeout_s, m.is_stopped)
 
         def start() -> InputEnd:
             reader = loop.client.reader(info, m.member.operator, own, None)
@@ -48,7 +49,7 @@ class Opening:
                 writers=writers,
                 reader=reader,
                 changed=m.changed,
-                decoder_for=lambda content, schema: self._decoder(ends, content, schema),
+                decoder_for=decoders.of,
                 tell=m.tell,
                 retired=m.run.retired_writers(m.hub(ends), info.name, writers),
             )
@@ -76,9 +77,7 @@ class Opening:
                 tell=m.tell,
             )
 
-    def open_output(
-        self, ends: PortEnds, codec: Codec, timeout_s: float | None, linger_s: float, send_timeout_s: float
-    ) -> None:
+    def open_output(self, ends: PortEnds, codec: Codec, timeout_s: float | None, writing: Writing) -> None:
         """Open the writing ends: waits for the channels of this run; the schema is known before the first block."""
         m = self._membership
         ends.codec = codec
@@ -97,12 +96,13 @@ class Opening:
                 info,
                 Origin(m.run.id, f"{m.member.key}/{ends.ref.name}", epoch, info.incarnation),
                 codec,
-                linger_s=linger_s,
-                send_timeout_s=send_timeout_s,
+                linger_s=writing.linger_s,
+                send_timeout_s=writing.send_timeout_s,
                 wake=loop.client.wake,
                 stopped=m.is_stopped,
                 last_cause=lambda: "",
                 first_partition=m.ref.index,
+                framing=writing.framing,
             )
         self._opened(ends)
 
@@ -159,29 +159,3 @@ class Opening:
         loop = self._membership.loops.get(ends.address)
         if loop is not None:
             loop.wake()
-
-    def _decoder(self, ends: PortEnds, content_type: str, fingerprint: str) -> Decoder:
-        """Get what decodes blocks of one writer's schema; asked once per schema."""
-        codec = ends.codec
-        assert codec is not None
-        found = ends.decoders.get((content_type, fingerprint))
-        if found is None:
-            if content_type != codec.content_type:
-                raise DecodeError(f"holds {content_type!r}, the port reads {codec.content_type!r}")
-            text = codec.schema_text if fingerprint == codec.fingerprint else self._schema(ends, fingerprint)
-            try:
-                found = codec.decoder(text)
-            except SchemaError as error:
-                raise DecodeError(f"its writer's schema does not resolve: {error}") from error
-            ends.decoders[content_type, fingerprint] = found
-        return found
-
-    def _schema(self, ends: PortEnds, fingerprint: str) -> str:
-        hub = self._membership.hub(ends)
-        fact = hub.wait_for(
-            lambda: hub.value(f"schema/{fingerprint}") or None,
-            what=lambda: f"the schema {fingerprint} of a block",
-            timeout_s=SCHEMA_TIMEOUT_S,
-            stopped=self._membership.is_stopped,
-        )
-        return str(fact["schema"])

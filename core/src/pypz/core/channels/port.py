@@ -4,10 +4,31 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from pypz.core.channels.session import MemberSession
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How an input port reads."""
+
+    schema_timeout_s: float
+    """Seconds to wait for the schema of a block when it is not known yet."""
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How an output port writes."""
+
+    linger_s: float
+    """Seconds that a block may wait for more records."""
+    send_timeout_s: float
+    """Seconds that a send may wait for room."""
+    framing: str
+    """``batch`` or ``record``."""
 
 
 class ChannelPort(ABC):

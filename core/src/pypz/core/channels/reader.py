@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pypz.core.channels.headers import (
-    CODEC,
     DATA,
     END,
     INCARNATION,
     KIND,
     RUN,
-    SCHEMA,
     WRITER,
     Note,
     count_of,
+    is_foreign,
     names,
 )
 from pypz.core.channels.spi import BlockReader, ChannelInfo, Committed, Received
@@ -76,8 +75,8 @@ class InputEnd:
     """Writers that the roster expects, sorted: ``<operator>/<index>/<port>``."""
     reader: BlockReader
     changed: threading.Condition
-    decoder_for: Callable[[str, str], Decoder]
-    """Gives what decodes blocks of (codec, schema fingerprint); may wait for the schema's fact."""
+    decoder_for: Callable[[Mapping[str, str]], Decoder]
+    """Gives what decodes a block with these headers; may wait for the schema's fact."""
     tell: Callable[[str], None]
     retired: frozenset[str] = frozenset()
     """Writers that will not come and have left nothing here: they count as ended."""
@@ -124,7 +123,7 @@ class InputEnd:
             self._queue.append(block)
             self._queued_bytes += len(block.block.payload)
             self._queued_records += count_of(block.block.headers)
-            if block.block.headers.get(RUN) != self.run and self.earlier_run is None:
+            if self.earlier_run is None and self._is_of_earlier_run(block.block.headers):
                 self.earlier_run = 0
         self._received_entries += len(blocks)
         if not self.paused and (self._queued_bytes > PREFETCH_BYTES or self._queued_records > PREFETCH_RECORDS):
@@ -221,6 +220,9 @@ class InputEnd:
             headers.get(KIND, DATA) == DATA and headers.get(INCARNATION, self.info.incarnation) == self.info.incarnation
         )
 
+    def _is_of_earlier_run(self, headers: Mapping[str, str]) -> bool:
+        return headers.get(RUN) != self.run and not is_foreign(headers)
+
     def _account(self, block: Received) -> None:
         self._queued_bytes -= len(block.block.payload)
         self._queued_records -= count_of(block.block.headers)
@@ -250,7 +252,7 @@ class InputEnd:
         headers = head.block.headers
         where = f"channel {self.info.name!r}, partition {head.partition}, position {head.position}"
         try:
-            records = self.decoder_for(headers.get(CODEC, ""), headers.get(SCHEMA, ""))(head.block.payload)
+            records = self.decoder_for(headers)(head.block.payload)
         except DecodeError as error:
             raise DecodeError(f"{where}: {error}") from error
         if len(records) != count_of(headers):

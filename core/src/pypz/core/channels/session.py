@@ -18,7 +18,7 @@ from pypz.core.channels.joining import Joining
 from pypz.core.channels.linger import timer
 from pypz.core.channels.membership import Membership, Outcome, PortEnds
 from pypz.core.channels.opening import Opening
-from pypz.core.channels.port import ChannelPort
+from pypz.core.channels.port import ChannelPort, Reading, Writing
 from pypz.core.channels.spi import Member
 from pypz.core.channels.writer import OutputEnd
 from pypz.core.codecs.spi import Codec
@@ -259,19 +259,17 @@ class MemberSession:
         """
         channel_life.delete_channel(self._membership, self._ends[port], whatever_run=whatever_run)
 
-    def open_input(self, port: ChannelPort, codec: Codec, timeout_s: float | None) -> None:
+    def open_input(self, port: ChannelPort, codec: Codec, timeout_s: float | None, reading: Reading) -> None:
         """Open the reading end: waits for the channel of this run."""
-        self._opening.open_input(self._ends[port], codec, timeout_s)
+        self._opening.open_input(self._ends[port], codec, timeout_s, reading)
 
     def await_writer(self, port: ChannelPort, timeout_s: float) -> None:
         """Wait until one of the writers connected to an input port has joined the run (``portOpenTimeoutMs``)."""
         self._opening.await_writer(self._ends[port], timeout_s)
 
-    def open_output(
-        self, port: ChannelPort, codec: Codec, timeout_s: float | None, linger_s: float, send_timeout_s: float
-    ) -> None:
+    def open_output(self, port: ChannelPort, codec: Codec, timeout_s: float | None, writing: Writing) -> None:
         """Open the writing ends: waits for the channels of this run; the schema is known before the first block."""
-        self._opening.open_output(self._ends[port], codec, timeout_s, linger_s, send_timeout_s)
+        self._opening.open_output(self._ends[port], codec, timeout_s, writing)
 
     def max_block(self, port: ChannelPort) -> int:
         """Largest block that all channels of an output port take, in bytes."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from pypz.core.channels.headers import Origin
+from pypz.core.channels.headers import BATCH, RECORD, Origin
 from pypz.core.channels.linger import timer
 from pypz.core.channels.spi import Block, BlockWriter, ChannelInfo
 from pypz.core.codecs.spi import Codec
@@ -18,6 +18,10 @@ BLOCK_BYTES: Final = 512 * 1024
 """A block is cut at this size (design 4)."""
 BLOCK_RECORDS: Final = 10_000
 """... at this count (design 4)."""
+MANY_LANES: Final = 16
+"""Partitions that may each gather a whole block (chosen)."""
+GATHERED_BYTES: Final = MANY_LANES * BLOCK_BYTES
+"""Records that wait in all partitions together are sent at this size."""
 RETRY_FULL_S: Final = 0.02
 """Seconds until the timer tries again on a full transport (chosen)."""
 
@@ -30,8 +34,31 @@ class Part:
     count: int
 
 
+@dataclass
+class _Lane:
+    """What is gathered for one partition, or for whichever is next."""
+
+    partition: int | None
+    parts: list[Part] = field(default_factory=list)
+    size_bytes: int = 0
+    records: int = 0
+    fence: int = 0
+    """Parts that belong to iterations which have returned."""
+    since: float = 0.0
+    """When the oldest part came."""
+
+    def put(self, part: Part) -> None:
+        self.parts.append(part)
+        self.size_bytes += len(part.payload)
+        self.records += part.count
+
+    def clear(self) -> None:
+        self.parts.clear()
+        self.size_bytes = self.records = self.fence = 0
+
+
 class OutputEnd:
-    """Blocks of one writer for one channel. `add` is the operator's; `flush_lingering` the timer's; a lock is between."""
+    """Blocks of one writer for one channel. `add` is the operator's; `_linger` the timer's; a lock is between."""
 
     def __init__(
         self,
@@ -46,6 +73,7 @@ class OutputEnd:
         stopped: Callable[[], bool],
         last_cause: Callable[[], str],
         first_partition: int = 0,
+        framing: str = BATCH,
     ) -> None:
         self.info = info
         self.records = 0
@@ -60,11 +88,9 @@ class OutputEnd:
         self._stopped = stopped
         self._last_cause = last_cause
         self._lock = threading.Lock()
-        self._parts: list[Part] = []
-        self._pending_bytes = 0
-        self._pending_records = 0
-        self._fence = 0
-        self._pending_since = 0.0
+        self._framing = framing
+        self._any = _Lane(None)
+        self._keyed: dict[int, _Lane] = {}
         self._timer_set = False
         self._next_partition = first_partition
         self._sequences: dict[int, int] = {}
@@ -73,40 +99,48 @@ class OutputEnd:
         self._full_until: float | None = None
         self._watched = False
 
-    def add(self, part: Part) -> None:
+    def add(self, part: Part, partition: int | None = None) -> None:
         """Take a part; send the block when it is full. May wait for room.
+
+        Args:
+            part: Records of one partition.
+            partition: Where they belong; None: blocks go round the partitions.
 
         Raises:
             TransportError: This or an earlier block could not be sent.
         """
         with self._lock:
             self._raise_failure()
-            if self._parts and self._pending_bytes + len(part.payload) > BLOCK_BYTES:
-                self._send_pending(wait=True)
-            self._parts.append(part)
-            self._pending_bytes += len(part.payload)
-            self._pending_records += part.count
+            lane = self._any if partition is None else self._lane(partition)
+            if lane.parts and lane.size_bytes + len(part.payload) > BLOCK_BYTES:
+                self._send_lane(lane, wait=True)
+            if not lane.parts:
+                lane.since = time.monotonic()
+            lane.put(part)
             self.records += part.count
-            if self._pending_bytes >= BLOCK_BYTES or self._pending_records >= BLOCK_RECORDS:
+            if lane.size_bytes >= BLOCK_BYTES or lane.records >= BLOCK_RECORDS:
+                self._send_lane(lane, wait=True)
+            elif len(self._keyed) > MANY_LANES and sum(other.size_bytes for other in self._lanes()) > GATHERED_BYTES:
                 self._send_pending(wait=True)
-            elif len(self._parts) == 1:
-                self._pending_since = time.monotonic()
-                if not self._timer_set:
-                    self._timer_set = True
-                    timer.call_in(self._linger_s, self._linger)
+            elif not self._timer_set:
+                self._timer_set = True
+                timer.call_in(self._linger_s, self._linger)
 
     def mark_iteration(self) -> None:
         """What was added up to now belongs to iterations that returned."""
-        self._fence = len(self._parts)
+        with self._lock:
+            for lane in self._lanes():
+                lane.fence = len(lane.parts)
 
     def drop_unfinished(self) -> None:
         """Forget what the failing iteration has added and nobody has sent yet."""
         with self._lock:
-            for part in self._parts[self._fence :]:
-                self._pending_bytes -= len(part.payload)
-                self._pending_records -= part.count
-                self.records -= part.count
-            del self._parts[self._fence :]
+            for lane in self._lanes():
+                for part in lane.parts[lane.fence :]:
+                    lane.size_bytes -= len(part.payload)
+                    lane.records -= part.count
+                    self.records -= part.count
+                del lane.parts[lane.fence :]
 
     def send_pending(self, wait: bool) -> bool:
         """Send what is gathered; False when it had to wait and may not."""
@@ -138,22 +172,63 @@ class OutputEnd:
         if self._failure is not None:
             raise self._failure
 
+    def _lane(self, partition: int) -> _Lane:
+        found = self._keyed.get(partition)
+        if found is None:
+            found = self._keyed[partition] = _Lane(partition)
+        return found
+
+    def _lanes(self) -> list[_Lane]:
+        return [self._any, *self._keyed.values()]
+
     def _send_pending(self, wait: bool) -> bool:
-        if not self._parts:
+        if not self._keyed:
+            return self._send_lane(self._any, wait)
+        return all([self._send_lane(lane, wait) for lane in self._lanes()])
+
+    def _send_lane(self, lane: _Lane, wait: bool) -> bool:
+        if not lane.parts:
             return True
-        number = self._next_partition % self._writer.partition_count()
+        if self._framing == RECORD:
+            return self._send_singly(lane, wait)
+        number = self._next_partition % self._writer.partition_count() if lane.partition is None else lane.partition
+        payload = self._codec.join([part.payload for part in lane.parts])
+        if not self._send(number, payload, lane.records, wait):
+            return False
+        lane.clear()
+        if lane.partition is None:
+            self._next_partition = number + 1
+        return True
+
+    def _send_singly(self, lane: _Lane, wait: bool) -> bool:
+        """Send each part, which is one record, as a message of its own; what does not fit any more stays."""
+        count = self._writer.partition_count()
+        sent = 0
+        try:
+            for part in lane.parts:
+                number = self._next_partition % count if lane.partition is None else lane.partition
+                if not self._send(number, part.payload, part.count, wait):
+                    return False
+                sent += 1
+                if lane.partition is None:
+                    self._next_partition = number + 1
+            return True
+        finally:
+            gone = lane.parts[:sent]
+            del lane.parts[:sent]
+            lane.fence = max(0, lane.fence - sent)
+            lane.size_bytes -= sum(len(part.payload) for part in gone)
+            lane.records -= sum(part.count for part in gone)
+
+    def _send(self, number: int, payload: bytes, count: int, wait: bool) -> bool:
         sequence = self._sequences.get(number, 0)
         codec = self._codec
-        payload = codec.join([part.payload for part in self._parts])
-        block = self._origin.data(payload, self._pending_records, sequence, codec.content_type, codec.fingerprint)
+        block = self._origin.data(payload, count, sequence, codec.content_type, codec.fingerprint, self._framing)
         if not self._write(number, block, wait):
             return False
         self.blocks += 1
         self.size_bytes += len(payload)
-        self._next_partition = number + 1
-        self._sequences[number] = sequence + self._pending_records
-        self._parts.clear()
-        self._pending_bytes = self._pending_records = self._fence = 0
+        self._sequences[number] = sequence + count
         return True
 
     def _write(self, number: int, block: Block, wait: bool) -> bool:
@@ -199,14 +274,16 @@ class OutputEnd:
         if not self._lock.acquire(blocking=False):
             return RETRY_FULL_S  # the operator is sending right now
         try:
-            if self._closed or not self._parts or self._failure is not None:
+            waiting = [lane for lane in self._lanes() if lane.parts]
+            if self._closed or not waiting or self._failure is not None:
                 self._timer_set = False
                 return None
-            left = self._pending_since + self._linger_s - time.monotonic()
-            if left > 0:
-                return left
-            if not self._send_pending(wait=False):
+            now = time.monotonic()
+            due = [lane for lane in waiting if lane.since + self._linger_s <= now]
+            if not all([self._send_lane(lane, wait=False) for lane in due]):
                 return RETRY_FULL_S
+            if len(due) < len(waiting):
+                return max(0.0, min(lane.since for lane in waiting if lane.parts) + self._linger_s - now)
             self._timer_set = False
             return None
         except PypzError as error:

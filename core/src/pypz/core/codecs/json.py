@@ -32,17 +32,24 @@ class JsonCodec:
         Raises:
             RecordError: JSON cannot hold a record; tells its place in the list and the field.
         """
-        lines = []
+        return b"".join([line + b"\n" for line in self.encode_each(records)])
+
+    def encode_each(self, records: Sequence[Any]) -> list[bytes]:
+        """Encode each record as a JSON document in UTF-8; all or none.
+
+        Raises:
+            RecordError: JSON cannot hold a record; tells its place in the list and the field.
+        """
+        documents = []
         for place, record in enumerate(records):
             try:
-                line = _encode(record).encode()
+                document = _encode(record).encode()
                 _check_keys(record)
             except (TypeError, ValueError, RecursionError, RecordError) as error:
                 fault = _find_fault(record, "record", 0) or str(error)
                 raise RecordError(f"record {place} of {len(records)} cannot be sent as JSON: {fault}") from error
-            lines.append(line)
-            lines.append(b"\n")
-        return b"".join(lines)
+            documents.append(document)
+        return documents
 
     def join(self, parts: Sequence[bytes]) -> bytes:
         """Put parts behind one another."""
@@ -54,11 +61,31 @@ class JsonCodec:
         Raises:
             SchemaError: The writer had a schema.
         """
-        if writer_schema != SCHEMA_TEXT:
-            raise SchemaError(
-                "the writer's port has a schema, the reader's has none (JSON); give both ports the same schema, or none"
-            )
+        _refuse_schema(writer_schema)
         return _decode
+
+    def record_decoder(self, writer_schema: str) -> Decoder:
+        """Give what decodes single JSON documents.
+
+        Raises:
+            SchemaError: The writer had a schema.
+        """
+        _refuse_schema(writer_schema)
+        return _decode_document
+
+
+def _refuse_schema(writer_schema: str) -> None:
+    if writer_schema != SCHEMA_TEXT:
+        raise SchemaError(
+            "the writer's port has a schema, the reader's has none (JSON); give both ports the same schema, or none"
+        )
+
+
+def _decode_document(payload: bytes) -> list[Any]:
+    try:
+        return [json.loads(payload)]
+    except ValueError as error:
+        raise DecodeError(f"a message of {len(payload)} bytes is no JSON document: {error}") from error
 
 
 def _decode(payload: bytes) -> list[Any]:

@@ -38,12 +38,28 @@ class Codec(Protocol):
         """
         ...
 
+    def encode_each(self, records: Sequence[Any]) -> list[bytes]:
+        """Encode each record as a message of its own that other consumers can read (framing ``record``); all or none.
+
+        Raises:
+            RecordError: A record does not fit; tells its place in the list and the field.
+        """
+        ...
+
     def join(self, parts: Sequence[bytes]) -> bytes:
         """Make a block's payload of the parts that `encode` gave, in order."""
         ...
 
     def decoder(self, writer_schema: str) -> Decoder:
         """Give what decodes payloads of ``writer_schema`` into records of this codec's schema.
+
+        Raises:
+            SchemaError: The two cannot be resolved; tells what does not fit.
+        """
+        ...
+
+    def record_decoder(self, writer_schema: str) -> Decoder:
+        """As `decoder`, for messages that `encode_each` gave: the decoder gives a list of one record.
 
         Raises:
             SchemaError: The two cannot be resolved; tells what does not fit.

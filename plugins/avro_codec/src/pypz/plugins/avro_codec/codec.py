@@ -54,7 +54,7 @@ class AvroCodec:
         self._array = self._schema.array
         self._item = self._schema.item
         self._fit = quick_check(self._schema)
-        self._decoders: dict[str, Decoder] = {}
+        self._decoders: dict[tuple[str, bool], Decoder] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -78,13 +78,7 @@ class AvroCodec:
         """
         if not records:
             return b""
-        if self._fit is not None:
-            try:
-                is_sure = self._fit(records)
-            except KeyError:
-                is_sure = False
-            if not is_sure:
-                self._refuse_faulty(records)
+        self._refuse_unsure(records)
         into = BytesIO()
         try:
             if len(records) == 1:  # saves a third of the time
@@ -92,11 +86,25 @@ class AvroCodec:
                 return ONE_ITEM + into.getvalue()
             schemaless_writer(into, self._array, records)
         except FAULTS as error:
-            self._refuse_faulty(records, error)
-            raise RecordError(
-                f"{self._first_failing(records)} does not fit the schema: {type(error).__name__}: {error}"
-            ) from error
+            raise self._refused(records, error) from error
         return into.getvalue()[:-1]
+
+    def encode_each(self, records: Sequence[Any]) -> list[bytes]:
+        """Encode each record as one Avro datum; all or none.
+
+        Raises:
+            RecordError: A record does not fit; tells its place in the list (from 1), the field, its value and what fits.
+        """
+        self._refuse_unsure(records)
+        found = []
+        try:
+            for record in records:
+                into = BytesIO()
+                schemaless_writer(into, self._item, record)
+                found.append(into.getvalue())
+        except FAULTS as error:
+            raise self._refused(records, error) from error
+        return found
 
     def join(self, parts: Sequence[bytes]) -> bytes:
         """Make an Avro array of the parts."""
@@ -108,13 +116,39 @@ class AvroCodec:
         Raises:
             SchemaError: The two cannot be resolved; tells what does not fit.
         """
-        with self._lock:
-            found = self._decoders.get(writer_schema)
-            if found is None:
-                found = self._decoders[writer_schema] = self._make_decoder(writer_schema)
-            return found
+        return self._decoder_of(writer_schema, is_single=False)
+
+    def record_decoder(self, writer_schema: str) -> Decoder:
+        """Give what decodes single data of ``writer_schema`` into a record of this schema.
+
+        Raises:
+            SchemaError: The two cannot be resolved; tells what does not fit.
+        """
+        return self._decoder_of(writer_schema, is_single=True)
 
     # --- below ---
+
+    def _decoder_of(self, writer_schema: str, *, is_single: bool) -> Decoder:
+        key = (writer_schema, is_single)
+        with self._lock:
+            found = self._decoders.get(key)
+            if found is None:
+                found = self._decoders[key] = self._make_decoder(writer_schema, is_single)
+            return found
+
+    def _refuse_unsure(self, records: Sequence[Any]) -> None:
+        """Refuse what fastavro would take and change."""
+        if self._fit is not None:
+            try:
+                is_sure = self._fit(records)
+            except KeyError:
+                is_sure = False
+            if not is_sure:
+                self._refuse_faulty(records)
+
+    def _refused(self, records: Sequence[Any], error: BaseException) -> RecordError:
+        self._refuse_faulty(records, error)
+        return RecordError(f"{self._first_failing(records)} does not fit the schema: {_in_words(error)}")
 
     def _refuse_faulty(self, records: Sequence[Any], cause: BaseException | None = None) -> None:
         for place, record in enumerate(records, 1):
@@ -130,22 +164,26 @@ class AvroCodec:
                 return f"record {place} of {len(records)}"
         return f"one of {len(records)} records"
 
-    def _make_decoder(self, writer_schema: str) -> Decoder:
+    def _make_decoder(self, writer_schema: str, is_single: bool) -> Decoder:
         writer = ParsedSchema(writer_schema)
         same = writer.fingerprint == self.fingerprint
         if not same:
             check_resolution(writer, self._schema)
-        written, reader = writer.array, None if same else self._array
+        written = writer.item if is_single else writer.array
+        wanted = self._item if is_single else self._array
+        reader = None if same else wanted
+        what = "an Avro datum" if is_single else "an Avro block"
 
         def decode(payload: bytes) -> list[Any]:
             source = BytesIO(payload)
             try:
-                records = schemaless_reader(source, written, reader)
+                found = schemaless_reader(source, written, reader)
             except FAULTS as error:
-                raise DecodeError(f"an Avro block of {len(payload)} bytes is corrupt: {_in_words(error)}") from error
+                raise DecodeError(f"{what} of {len(payload)} bytes is corrupt: {_in_words(error)}") from error
+            records: Any = [found] if is_single else found
             if source.tell() != len(payload) or not isinstance(records, list):
                 rest = len(payload) - source.tell()
-                raise DecodeError(f"an Avro block of {len(payload)} bytes is corrupt: {rest} bytes follow its end")
+                raise DecodeError(f"{what} of {len(payload)} bytes is corrupt: {rest} bytes follow its end")
             return records
 
         return decode

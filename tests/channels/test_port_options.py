@@ -1,0 +1,293 @@
+"""Parameters of channel ports that change how records travel, each over memory and over a real broker."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+
+from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
+from pypz.core.commons.errors import PipelineFailedError, RecordError
+from pypz.core.hooks.host import PluginHost
+from pypz.core.specs.operator import Operator
+from pypz.core.specs.pipeline import Pipeline
+from pypz.executors.commons import ExecutionMode
+from pypz.executors.pipeline.executor import PipelineExecutor
+
+READING = json.dumps(
+    {
+        "type": "record",
+        "name": "Reading",
+        "fields": [
+            {
+                "name": "station",
+                "type": {"type": "record", "name": "Station", "fields": [{"name": "id", "type": "string"}]},
+            },
+            {"name": "value", "type": "int"},
+        ],
+    }
+)
+
+
+class Source(Operator):
+    """Sends what the test gave, in lists of ``step``."""
+
+    def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.output_port = ChannelOutputPort()
+
+    def _on_init(self) -> bool:
+        return True
+
+    def _on_running(self) -> bool | None:
+        work = WORK[self.get_context().get_full_name()]
+        for first in range(0, len(work.records), work.step):
+            self.output_port.send(work.records[first : first + work.step])
+        return True
+
+    def _on_shutdown(self) -> bool:
+        return True
+
+
+class Sink(Operator):
+    """Keeps what it gets, by its own full name."""
+
+    def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.input_port = ChannelInputPort()
+
+    def _on_init(self) -> bool:
+        return True
+
+    def _on_running(self) -> bool | None:
+        work = WORK[self.get_context().get_full_name()]
+        found = self.input_port.retrieve()
+        with work.lock:
+            work.got.setdefault(self.get_full_name(), []).extend(found)
+            work.on_read(self, found)
+        return None
+
+    def _on_shutdown(self) -> bool:
+        return True
+
+
+class Line(Pipeline):
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.source = Source()
+        self.sink = Sink()
+        self.source.output_port.connect(self.sink.input_port)
+
+
+class Work:
+    """What one pipeline's operators do, and what they saw."""
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+        self.step = 7
+        self.got: dict[str, list[Any]] = {}
+        self.on_read: Callable[[Operator, list[Any]], None] = lambda operator, found: None
+        self.lock = threading.Lock()
+
+
+WORK: dict[str, Work] = {}
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.broker)])
+def location(request: pytest.FixtureRequest) -> str:
+    """Where channels live."""
+    if request.param == "memory":
+        return f"memory:options-{uuid.uuid4().hex[:8]}"
+    return broker()
+
+
+def broker() -> str:
+    servers = os.environ.get("KAFKA_BOOTSTRAP", "")
+    if not servers:
+        pytest.skip("needs KAFKA_BOOTSTRAP")
+    return f"kafka://{servers}"
+
+
+@pytest.fixture
+def line(location: str) -> Iterator[Line]:
+    """A pipeline of a name of its own; nothing of it is left."""
+    yield from made(Line, location)
+
+
+@pytest.fixture
+def kafka_line() -> Iterator[Line]:
+    yield from made(Line, broker())
+
+
+def made(kind: type[Any], location: str) -> Iterator[Any]:
+    pipeline = kind(f"options-{uuid.uuid4().hex[:8]}")
+    pipeline.set_parameter(">>channelLocation", location)
+    name = pipeline.get_full_name()
+    WORK[name] = Work()
+    host = PluginHost.default()
+    keeper = host.make_transport(location, {})  # memory: keeps its name between two runs, as a broker would
+    yield pipeline
+    del WORK[name]
+    cleaner = host.make_transport(location, {})
+    for operator in vars(pipeline).values():
+        if isinstance(operator, Sink):
+            info = cleaner.describe_channel(f"{operator.get_full_name()}.input_port")
+            if info is not None:
+                cleaner.delete_channel(info, 30)
+    cleaner.delete_status(name, 30)
+    cleaner.close()
+    keeper.close()
+
+
+def work_of(pipeline: Pipeline) -> Work:
+    return WORK[pipeline.get_full_name()]
+
+
+def readings(count: int, stations: int = 5) -> list[Any]:
+    return [{"station": {"id": f"s{number % stations}"}, "value": number} for number in range(count)]
+
+
+def with_schema(pipeline: Line) -> None:
+    pipeline.source.output_port.set_schema(READING)
+    pipeline.sink.input_port.set_schema(READING)
+
+
+# --- framing ---
+
+
+@pytest.mark.parametrize("schema", [None, READING])
+def test_records_one_a_message_arrive_in_order(line: Line, schema: str | None) -> None:
+    line.source.output_port.set_schema(schema)
+    line.sink.input_port.set_schema(schema)
+    line.source.output_port.set_parameter("framing", "record")
+    work = work_of(line)
+    work.records = readings(500)
+    PipelineExecutor(line).start()
+    assert work.got[line.sink.get_full_name()] == work.records
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("schema", [None, READING])
+def test_any_consumer_can_read_what_is_framed_by_record(kafka_line: Line, schema: str | None) -> None:
+    kafka_line.source.output_port.set_schema(schema)
+    kafka_line.sink.input_port.set_schema(schema)
+    kafka_line.source.output_port.set_parameter("framing", "record")
+    work_of(kafka_line).records = readings(20)
+    PipelineExecutor(kafka_line).start(ExecutionMode.WithoutResourceDeletion)
+    parsed = parse_schema(json.loads(READING))
+    found = []
+    for headers, value in consumed(f"{kafka_line.sink.get_full_name()}.input_port"):
+        if headers["pypz-kind"] == b"data":
+            found.append(json.loads(value) if schema is None else schemaless_reader(BytesIO(value), parsed, None))
+    assert found == readings(20)
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("schema", [None, READING])
+def test_a_foreign_producers_message_is_a_record_of_the_ports_own_schema(kafka_line: Line, schema: str | None) -> None:
+    kafka_line.source.output_port.set_schema(schema)
+    kafka_line.sink.input_port.set_schema(schema)
+    name = f"{kafka_line.sink.get_full_name()}.input_port"
+    PipelineExecutor(kafka_line).start(ExecutionMode.WithoutResourceDeletion)
+    producer = Producer({"bootstrap.servers": os.environ["KAFKA_BOOTSTRAP"]})
+    for record in readings(3):
+        producer.produce(name, encoded(record, schema), partition=0)
+    assert producer.flush(20) == 0
+    work_of(kafka_line).records = readings(10)
+    PipelineExecutor(kafka_line).start()
+    assert work_of(kafka_line).got[kafka_line.sink.get_full_name()] == readings(3) + readings(10)
+
+
+def encoded(record: Any, schema: str | None) -> bytes:
+    if schema is None:
+        return json.dumps(record, indent=2).encode()
+    into = BytesIO()
+    schemaless_writer(into, parse_schema(json.loads(schema)), record)
+    return into.getvalue()
+
+
+def consumed(topic: str) -> list[tuple[dict[str, bytes], bytes]]:
+    """Everything in partition 0 of a topic, by a consumer that knows nothing of pypz."""
+    consumer = Consumer({"bootstrap.servers": os.environ["KAFKA_BOOTSTRAP"], "group.id": topic + ".stranger"})
+    place = TopicPartition(topic, 0, 0)
+    _, end = consumer.get_watermark_offsets(place, timeout=20)
+    consumer.assign([place])
+    found: list[tuple[dict[str, bytes], bytes]] = []
+    while len(found) < end:
+        message = consumer.poll(20)
+        assert message is not None, "the topic holds less than its end says"
+        assert message.error() is None
+        headers: Any = dict(message.headers() or ())
+        found.append((headers, message.value() or b""))
+    consumer.close()
+    return found
+
+
+# --- partitions by key ---
+
+
+@pytest.mark.parametrize("framing", ["batch", "record"])
+def test_records_of_one_key_reach_one_member_in_order(line: Line, framing: str) -> None:
+    with_schema(line)
+    line.sink.set_parameter("replicationFactor", 2)
+    line.source.output_port.set_parameter("partitionBy", "station.id")
+    line.source.output_port.set_parameter("framing", framing)
+    work = work_of(line)
+    work.records = readings(300, stations=11)
+    PipelineExecutor(line).start()
+    assert sum(len(found) for found in work.got.values()) == 300
+    for station in {record["station"]["id"] for record in work.records}:
+        found = [[r for r in records if r["station"]["id"] == station] for records in work.got.values()]
+        assert [r for records in found for r in records] == [r for r in work.records if r["station"]["id"] == station]
+        assert sum(bool(records) for records in found) == 1
+    assert sum(bool(records) for records in work.got.values()) == 3
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({"value": 1}, r"output_port: record 1 of 2 has no field 'station.id'.*partitionBy.*it has value"),
+        ({"station": {"id": [1]}}, r"output_port: record 1 of 2: field 'station.id'.*\[1\].*list makes no key"),
+    ],
+)
+def test_a_record_without_key_is_refused_by_name_and_nothing_is_sent(line: Line, record: Any, words: str) -> None:
+    line.source.output_port.set_parameter("partitionBy", "station.id")
+    work_of(line).records = [readings(1)[0], record]
+    with pytest.raises(PipelineFailedError) as caught:
+        PipelineExecutor(line).start()
+    assert isinstance(caught.value.__cause__, RecordError)
+    assert caught.value.__cause__.args
+    with pytest.raises(RecordError, match=words):
+        raise caught.value.__cause__
+    assert not any(work_of(line).got.values())
+
+
+@pytest.mark.broker
+def test_other_clients_of_kafka_find_the_same_partition_for_a_key(kafka_line: Line) -> None:
+    """librdkafka's own murmur2, in its partitioner, is the judge."""
+    from pypz.core.channels.partitioning import key_bytes, murmur2
+
+    kafka_line.sink.input_port.set_parameter("partitions", 7)
+    PipelineExecutor(kafka_line).start(ExecutionMode.ResourceCreationOnly)
+    placed: dict[bytes, int] = {}
+
+    def delivered(error: Any, message: Any) -> None:
+        assert error is None
+        placed[message.key()] = message.partition()
+
+    producer = Producer({"bootstrap.servers": os.environ["KAFKA_BOOTSTRAP"], "partitioner": "murmur2"})
+    keys = [
+        key_bytes(value) for value in (*range(-5, 60), "Zürich", "a-little-bit-long-string", True, 1.5, b"\x00\xff")
+    ]
+    for key in keys:
+        producer.produce(f"{kafka_line.sink.get_full_name()}.input_port", b"", key=key, on_delivery=delivered)
+    assert producer.flush(20) == 0
+    assert {key: (murmur2(key) & 0x7FFFFFFF) % 7 for key in keys} == placed
