@@ -89,7 +89,7 @@ WAYS: Final[dict[str, list[Callable[[], object]]]] = {
     "a cycle of connections": [run_a_cycle],
     "location": [
         lambda v=v: run_with("channelLocation", v, lambda p: p.receiver.input)  # type: ignore[misc]
-        for v in ("local:folder", "amqp://host", "amqps://host")
+        for v in ("amqp://host", "amqps://host")
     ],
 }
 

@@ -1,6 +1,7 @@
 """Ports whose records travel in channels: what an operator sends by and retrieves from.
 
-The location picks the transport: ``memory:NAME`` within one process, ``kafka://HOST:PORT`` and others by their plugins.
+The location picks the transport: ``memory:NAME`` within one process, ``local:DIR``, ``kafka://HOST:PORT`` and others by
+their plugins.
 """
 
 from __future__ import annotations

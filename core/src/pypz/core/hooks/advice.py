@@ -11,7 +11,7 @@ from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError
 from pypz.core.commons.secrets import conceal
 from pypz.core.hooks.loader import PluginReport
 
-_SCHEME_EXTRAS: Final = {"kafka": "kafka"}
+_SCHEME_EXTRAS: Final = {"kafka": "kafka", "local": "local"}
 """Scheme of a location -> extra of pypz that brings it."""
 
 _CODEC_EXTRAS: Final = {"avro": "avro"}
@@ -20,7 +20,7 @@ _CODEC_EXTRAS: Final = {"avro": "avro"}
 _TARGET_EXTRAS: Final = {"kubernetes": "kubernetes"}
 """Kind of place to deploy to -> extra of pypz that brings it."""
 
-_NOT_BUILT: Final = ("local", "amqp", "amqps")
+_NOT_BUILT: Final = ("amqp", "amqps")
 """Schemes that are documented and come with a later version."""
 
 _SCHEME: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):(?!\d+(?:[,/]|$))")

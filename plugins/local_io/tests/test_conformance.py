@@ -1,0 +1,46 @@
+"""The transport of local files keeps what the kit asks of every transport."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pypz.core.channels.spi import ChannelInfo
+from pypz.plugins.local_io.database import FILE
+from pypz.testing import TransportConformance
+from pypz.testing.transport.base import ForgetRead
+
+
+class TestLocal(TransportConformance):
+    @pytest.fixture
+    def location(self, tmp_path: Path) -> str:
+        return f"local:{tmp_path / 'channels'}"
+
+    @pytest.fixture
+    def tight_options(self) -> Mapping[str, str]:
+        return {"max.bytes": "20000"}
+
+    @pytest.fixture
+    def forget_read(self, tmp_path: Path) -> ForgetRead:
+        """A group that came later than blocks were removed: nothing else has a position that was passed."""
+
+        def forget(info: ChannelInfo, partition: int, position: str) -> None:
+            with closing(sqlite3.connect(tmp_path / "channels" / FILE)) as connection, connection:
+                connection.execute(
+                    "UPDATE partitions SET base = ? WHERE number = ? AND channel = (SELECT id FROM channels WHERE name = ?)",
+                    (int(position), partition, info.name),
+                )
+
+        return forget
+
+
+class TestLocalSynced(TestLocal):
+    """With every transaction on the disk before it counts."""
+
+    @pytest.fixture
+    def options(self) -> Mapping[str, str]:
+        return {"sync": "full"}
