@@ -50,12 +50,13 @@ CREATE TABLE streams (pipeline TEXT PRIMARY KEY, incarnation TEXT NOT NULL, purg
 CREATE TABLE facts (position INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, name TEXT NOT NULL, value BLOB,
     is_past INTEGER NOT NULL);
 CREATE UNIQUE INDEX standing_facts ON facts (pipeline, name) WHERE NOT is_past;
-CREATE INDEX facts_of_a_pipeline ON facts (pipeline, is_past, position);
+CREATE INDEX facts_of_a_pipeline ON facts (pipeline, position);
 CREATE TABLE beats (position INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL);
 CREATE INDEX beats_of_a_pipeline ON beats (pipeline, position);
 CREATE TABLE leftovers (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
 """
-"""A fact ``is_past`` when it was removed, or a later one has its name: kept a while for followers. ``blocks.id`` is ``partitions.id`` * PARTITION_SPAN + the position. ``leftovers`` are ids of blocks of deleted channels."""
+"""A fact ``is_past`` when it was removed, or a later one has its name: kept a while for followers. ``blocks.id`` is
+``partitions.id`` * PARTITION_SPAN + the position. ``leftovers`` are ids of blocks of deleted channels."""
 
 PARTITION_SPAN: Final = 1 << 38
 """Positions of one partition, some 2.7 * 10^11; room for 3.3 * 10^7 partitions in the life of a file."""

@@ -204,8 +204,7 @@ class LocalStatusStream:
             (self._pipeline, value),
         ).fetchall()
         return [
-            StatusEntry("fact", key, None if found is None else bytes(found), position)
-            for key, found, position in rows
+            StatusEntry("fact", key, None if found is None else bytes(found), position) for key, found, position in rows
         ]
 
     def wake(self) -> None:
