@@ -1,0 +1,286 @@
+"""For each promise of the transport kit a transport that breaks it: memory, but for one fault."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from core.tests.testing.proxies import ClientProxy, ReaderProxy, StatusProxy, TransportProxy, WriterProxy
+from pypz.core.channels.spi import Block, ChannelInfo, ChannelSpec, Committed, Member, Received, Unit
+from pypz.core.commons.errors import BlockTooLargeError, TransportError
+
+
+def breaks(
+    number: int,
+    *,
+    writer: type[WriterProxy] = WriterProxy,
+    reader: type[ReaderProxy] = ReaderProxy,
+    client: type[ClientProxy] = ClientProxy,
+    status: type[StatusProxy] = StatusProxy,
+    transport: type[TransportProxy] = TransportProxy,
+) -> None:
+    """Enter the faulty transport of a promise."""
+    made = type(f"{client.__name__}{number}", (client,), {"writer_class": writer, "reader_class": reader})
+    FAULTY[number] = type(f"Faulty{number}", (transport,), {"client_class": made, "status_class": status})
+
+
+FAULTY: dict[int, type[TransportProxy]] = {}
+
+
+# --- writing ---
+
+
+class SwapsPairs(WriterProxy):
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.held: dict[int, Block] = {}
+
+    def write(self, partition: int, block: Block, wait: bool = True) -> bool:
+        earlier = self.held.pop(partition, None)
+        if earlier is None:
+            self.held[partition] = block
+            return True
+        return all([self.inner.write(partition, one, wait) for one in (block, earlier)])
+
+
+class SwallowsFailures(WriterProxy):
+    def write(self, partition: int, block: Block, wait: bool = True) -> bool:
+        try:
+            return super().write(partition, block, wait)
+        except TransportError:
+            return True
+
+
+class DropsWhenFull(WriterProxy):
+    def write(self, partition: int, block: Block, wait: bool = True) -> bool:
+        return bool(self.inner.write(partition, block, False)) or wait
+
+
+class SendsHalfOfTooLarge(WriterProxy):
+    def write(self, partition: int, block: Block, wait: bool = True) -> bool:
+        try:
+            return super().write(partition, block, wait)
+        except BlockTooLargeError:
+            super().write(partition, replace(block, payload=block.payload[:1000]), wait)
+            raise
+
+
+class KeepsUntilClosed(WriterProxy):
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.held: list[tuple[int, Block]] = []
+
+    def write(self, partition: int, block: Block, wait: bool = True) -> bool:
+        self.held.append((partition, block))
+        return True
+
+
+class FlushesAtClose(ClientProxy):
+    def close(self, timeout_s: float) -> None:
+        for writer in self.writers:
+            for partition, block in writer.held:
+                writer.inner.write(partition, block)
+        super().close(timeout_s)
+
+
+breaks(1, writer=SwapsPairs)
+breaks(2, writer=SwallowsFailures)
+breaks(3, writer=DropsWhenFull)
+breaks(4, writer=SendsHalfOfTooLarge)
+breaks(5, writer=KeepsUntilClosed, client=FlushesAtClose)
+
+
+# --- reading ---
+
+
+class CollectsUntilTheTimeOut(ClientProxy):
+    def read(self, max_blocks: int, timeout_s: float) -> list[Received]:
+        deadline = time.monotonic() + timeout_s
+        found: list[Received] = []
+        while len(found) < max_blocks and (left := deadline - time.monotonic()) > 0:
+            some = super().read(max_blocks - len(found), left)
+            if not some:
+                break
+            found += some
+        return found
+
+
+class ForgetsEarlyWakes(ClientProxy):
+    is_reading = False
+
+    def read(self, max_blocks: int, timeout_s: float) -> list[Received]:
+        self.is_reading = True
+        try:
+            return super().read(max_blocks, timeout_s)
+        finally:
+            self.is_reading = False
+
+    def wake(self) -> None:
+        if self.is_reading:
+            super().wake()
+
+
+class ClosesBehindItsRead(ClientProxy):
+    def __init__(self, inner: Any, member: Member, epoch: int) -> None:
+        super().__init__(inner, member, epoch)
+        self.busy = threading.Lock()
+
+    def read(self, max_blocks: int, timeout_s: float) -> list[Received]:
+        with self.busy:
+            return super().read(max_blocks, timeout_s)
+
+    def close(self, timeout_s: float) -> None:
+        with self.busy:
+            super().close(timeout_s)
+
+
+class SkipsOne(ReaderProxy):
+    def seek(self, partition: int, position: str) -> None:
+        self.inner.seek(partition, str(int(position) + 1) if position.isdigit() else position)
+
+
+class CommitsWhereItHasReadTo(ClientProxy):
+    def commit(self, unit: Unit, timeout_s: float) -> None:
+        ends = {
+            (info, number): Committed(str(reader.inner.positions[number]), committed.note)
+            for (info, number), committed in unit.positions.items()
+            for reader in self.readers
+        }
+        super().commit(Unit(ends), timeout_s)
+
+
+class NotesLagBehind(ClientProxy):
+    def __init__(self, inner: Any, member: Member, epoch: int) -> None:
+        super().__init__(inner, member, epoch)
+        self.notes: dict[tuple[str, int], str] = {}
+
+    def commit(self, unit: Unit, timeout_s: float) -> None:
+        late = {key: Committed(one.position, self.notes.get(key, "")) for key, one in unit.positions.items()}
+        super().commit(Unit(late), timeout_s)
+        self.notes.update({key: one.note for key, one in unit.positions.items()})
+
+
+class CutsNotes(ClientProxy):
+    def commit(self, unit: Unit, timeout_s: float) -> None:
+        cut = {key: Committed(one.position, one.note[:255]) for key, one in unit.positions.items()}
+        super().commit(Unit(cut), timeout_s)
+
+
+class CommitsWhatItReads(ClientProxy):
+    def read(self, max_blocks: int, timeout_s: float) -> list[Received]:
+        found = super().read(max_blocks, timeout_s)
+        for received in found:
+            position = Committed(received.next_position, "")
+            super().commit(Unit({(received.channel, received.partition): position}), timeout_s)
+        return found
+
+
+class KnowsOneGroup(ClientProxy):
+    def reader(self, channel: ChannelInfo, group: str, partitions: Sequence[int] | None, on_change: Any = None) -> Any:
+        return super().reader(channel, "the only one", partitions, on_change)
+
+
+breaks(6, client=CollectsUntilTheTimeOut)
+breaks(7, client=ForgetsEarlyWakes)
+breaks(8, client=ClosesBehindItsRead)
+breaks(9, reader=SkipsOne)
+breaks(10, client=CommitsWhereItHasReadTo)
+breaks(11, client=NotesLagBehind)
+breaks(12, client=CutsNotes)
+breaks(13, client=CommitsWhatItReads)
+breaks(40, client=KnowsOneGroup)
+
+
+# --- status ---
+
+
+class CountsForItself(StatusProxy):
+    def join(self, member: Member, value: bytes) -> int:
+        self.inner.join(member, value)
+        self.count = getattr(self, "count", 0) + 1
+        return self.count
+
+
+class BelievesItWon(StatusProxy):
+    def put_first(self, key: str, value: bytes) -> bytes:
+        self.inner.put_first(key, value)
+        return value
+
+
+class ForgetsFactsBehindBeats(StatusProxy):
+    beats = 0
+
+    def beat(self, key: str, value: bytes) -> None:
+        self.inner.beat(key, value)
+        self.beats += 1
+        if self.beats == 1000:
+            with self.inner._store.lock:
+                self.inner._store.status[self.inner._pipeline].facts.pop("kept", None)
+
+
+breaks(20, status=CountsForItself)
+breaks(21, status=BelievesItWon)
+breaks(22, status=ForgetsFactsBehindBeats)
+
+
+# --- channels ---
+
+
+class ViewersMakeStreams(TransportProxy):
+    def open_status(self, pipeline: str, create: bool) -> Any:
+        return super().open_status(pipeline, True)
+
+
+class DescribesIntoBeing(TransportProxy):
+    def describe_channel(self, name: str) -> Any:
+        found = self.inner.describe_channel(name)
+        if found is None:
+            self.inner.create_channel(ChannelSpec(name, 1), 1)
+        return found
+
+
+class MakesItAnew(TransportProxy):
+    def create_channel(self, spec: ChannelSpec, timeout_s: float) -> ChannelInfo:
+        found = self.inner.describe_channel(spec.name)
+        if found is not None:
+            self.inner.delete_channel(found, timeout_s)
+        return self.inner.create_channel(spec, timeout_s)  # type: ignore[no-any-return]
+
+
+class OnlyEmpties(TransportProxy):
+    """Deletes nothing, but the blocks: positions and the incarnation stay."""
+
+    def delete_channel(self, info: ChannelInfo, timeout_s: float) -> None:
+        channel = self.inner._store.channels[info.name]
+        for partition in channel.partitions:
+            partition.blocks.clear()
+
+
+class MovesWhenRaised(TransportProxy):
+    """Puts each block where a new count of partitions would have put it."""
+
+    def create_channel(self, spec: ChannelSpec, timeout_s: float) -> ChannelInfo:
+        before = self.inner.describe_channel(spec.name)
+        info = self.inner.create_channel(spec, timeout_s)
+        if before is not None and info.partitions > before.partitions:
+            partitions = self.inner._store.channels[spec.name].partitions
+            partitions[-1].blocks, partitions[1].blocks = partitions[1].blocks, partitions[-1].blocks
+        return info  # type: ignore[no-any-return]
+
+
+class DeletesByName(TransportProxy):
+    def delete_channel(self, info: ChannelInfo, timeout_s: float) -> None:
+        found = self.inner.describe_channel(info.name)
+        if found is not None:
+            self.inner.delete_channel(found, timeout_s)
+
+
+breaks(23, transport=ViewersMakeStreams)
+breaks(24, transport=DescribesIntoBeing)
+breaks(25, transport=MakesItAnew)
+breaks(26, transport=OnlyEmpties)
+breaks(27, transport=MovesWhenRaised)
+breaks(28, transport=DeletesByName)
