@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from core.tests.testing.proxies import ClientProxy, ReaderProxy, StatusProxy, TransportProxy, WriterProxy
+from core.tests.testing.retaining import BreakableWriter, RetainingClient, RetainingTransport
+
 from pypz.core.channels.spi import Block, ChannelInfo, ChannelSpec, Committed, Member, Received, Unit
 from pypz.core.commons.errors import BlockTooLargeError, TransportError
 
@@ -284,3 +287,40 @@ breaks(25, transport=MakesItAnew)
 breaks(26, transport=OnlyEmpties)
 breaks(27, transport=MovesWhenRaised)
 breaks(28, transport=DeletesByName)
+
+
+# --- resources ---
+
+
+class NeverRecovers(BreakableWriter):
+    def write(self, partition: int, block: Block, wait: bool = True) -> bool:
+        if self.kept.get("is_out"):
+            self.kept["was_out"] = True
+        if self.kept.get("was_out"):
+            raise TransportError("the disk is full")
+        return super().write(partition, block, wait)
+
+
+class AsksAgainAndAgain(ClientProxy):
+    def read(self, max_blocks: int, timeout_s: float) -> list[Received]:
+        self.is_woken = False
+        deadline = time.monotonic() + timeout_s
+        while not (found := super().read(max_blocks, 0.0)) and time.monotonic() < deadline and not self.is_woken:
+            pass
+        return found
+
+    def wake(self) -> None:
+        self.is_woken = True
+        super().wake()
+
+
+class LeavesDescriptors(ClientProxy):
+    def __init__(self, inner: Any, member: Member, epoch: int) -> None:
+        super().__init__(inner, member, epoch)
+        os.open(os.devnull, os.O_RDONLY)
+
+
+breaks(41, transport=RetainingTransport)
+breaks(46, transport=RetainingTransport, client=RetainingClient, writer=NeverRecovers)
+breaks(47, client=AsksAgainAndAgain)
+breaks(48, client=LeavesDescriptors)

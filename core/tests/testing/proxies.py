@@ -9,7 +9,9 @@ from pypz.core.channels.spi import Block, ChannelInfo, Guarantee, Member, Receiv
 
 
 class Proxy:
-    """Passes on what is not overridden."""
+    """Passes on what is not overridden; ``kept`` is shared by all of one location."""
+
+    kept: dict[str, Any]
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner

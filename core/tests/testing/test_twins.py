@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from core.tests.testing.faulty_transports import FAULTY
 from core.tests.testing.twins import run_twins
+
 from pypz.testing import TransportConformance, promises_of
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import pytest
-
 from core.tests.testing.faulty_transports import FAULTY
+from core.tests.testing.retaining import forget_before, out_of_order
 from core.tests.testing.twins import PATIENCE_S, twin_classes
+
 from pypz.core.channels.memory import MemoryTransport
 from pypz.core.channels.spi import Transport
 from pypz.testing import TransportConformance
+from pypz.testing.transport.base import ForgetRead
 
 
 def fixtures_of(fault: Any) -> dict[str, Any]:
@@ -21,9 +25,24 @@ def fixtures_of(fault: Any) -> dict[str, Any]:
         return f"memory:{uuid.uuid4().hex}"
 
     @pytest.fixture
-    def make_transport(self: Any, location: str) -> Callable[[Mapping[str, str]], Transport]:
-        kept: dict[str, Any] = {}
+    def make_transport(self: Any, location: str, kept: dict[str, Any]) -> Callable[[Mapping[str, str]], Transport]:
         return lambda options: fault(MemoryTransport(location.removeprefix("memory:"), options), kept)
+
+    @pytest.fixture
+    def kept(self: Any) -> dict[str, Any]:
+        return {}
+
+    @pytest.fixture
+    def forget_read(self: Any, kept: dict[str, Any]) -> ForgetRead:
+        return partial(forget_before, kept)
+
+    @pytest.fixture
+    def outage(self: Any, kept: dict[str, Any]) -> Callable[[], AbstractContextManager[None]]:
+        return partial(out_of_order, kept)
+
+    @pytest.fixture
+    def open_close_cycles(self: Any) -> int:
+        return 20
 
     @pytest.fixture
     def tight_options(self: Any) -> Mapping[str, str]:
@@ -33,7 +52,8 @@ def fixtures_of(fault: Any) -> dict[str, Any]:
     def patience_s(self: Any) -> float:
         return PATIENCE_S
 
-    return {fixture.__name__: fixture for fixture in (location, make_transport, tight_options, patience_s)}
+    own = (location, make_transport, kept, forget_read, outage, open_close_cycles, tight_options, patience_s)
+    return {fixture.__name__: fixture for fixture in own}
 
 
 globals().update(twin_classes(TransportConformance, FAULTY, fixtures_of))

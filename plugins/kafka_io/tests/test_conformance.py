@@ -21,6 +21,10 @@ class TestKafka(TransportConformance):
         return {"queue.buffering.max.messages": "3"}
 
     @pytest.fixture
+    def open_close_cycles(self) -> int:
+        return 20
+
+    @pytest.fixture
     def forget_read(self, location: str) -> ForgetRead:
         from confluent_kafka import TopicPartition
 

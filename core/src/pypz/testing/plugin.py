@@ -5,5 +5,9 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    "pypz.testing.codec", "pypz.testing.deployer", "pypz.testing.logger", "pypz.testing.promises", "pypz.testing.transport"
+    "pypz.testing.codec",
+    "pypz.testing.deployer",
+    "pypz.testing.logger",
+    "pypz.testing.promises",
+    "pypz.testing.transport",
 )

@@ -77,8 +77,9 @@ class Worker:
         return result_of(self.submit(call), what, patience_s)
 
     def close(self) -> None:
-        """End the thread, once it has nothing left to do."""
+        """End the thread, once it has nothing left to do; a call that hangs is left behind."""
         self._tasks.put(None)
+        self._thread.join(0.5)
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:

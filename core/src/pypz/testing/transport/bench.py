@@ -178,9 +178,9 @@ class DrivenClient:
             self._is_closed = True
             self.spi.wake()  # a test that failed may have left a read
             closed = self._reading.submit(lambda: self.spi.close(5.0))
-            self._reading.close()
             self._writing.close()
             result_of(closed, "ChannelClient.close", self.patience_s)
+            self._reading.close()
 
 
 class Bench:
@@ -244,6 +244,16 @@ class Bench:
         if settles:
             client.settle()
         return client
+
+    def forget(self, client: DrivenClient) -> None:
+        """Close a client at once."""
+        self._clients.remove(client)
+        client.close()
+
+    def forget_transport(self, transport: Transport) -> None:
+        """Close a transport at once."""
+        self._transports.remove(transport)
+        transport.close()
 
     def close(self) -> None:
         """Close everything and remove what was made, also when some of it fails."""

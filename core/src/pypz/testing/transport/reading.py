@@ -124,7 +124,8 @@ class ReadingPromises(TransportFixtures):
         write(bench, info, numbers(0, 50))
         reading, watching = bench.client(), bench.client(index=1)
         reader, watched = reading.reader(info), watching.reader(info)
-        pairs = [(received.next_position, f"note {place}") for place, received in enumerate(reading.read(50))]
+        found = reading.read(50)
+        pairs = [(received.next_position, f"note {place}") for place, received in enumerate(found[:-1])]
         worker = Worker("commits")
 
         def commit_all() -> None:
@@ -140,7 +141,7 @@ class ReadingPromises(TransportFixtures):
         seen.add(reader_and_note(watched))
         assert seen - {None} <= set(pairs)
         assert reader_and_note(watched) == pairs[-1]
-        refused = Committed(pairs[0][0], "n" * (capabilities.max_note + 1))
+        refused = Committed(found[-1].next_position, "n" * (capabilities.max_note + 1))
         try:
             reading.commit((reader, 0, refused))
         except TransportError:
