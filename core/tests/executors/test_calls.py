@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 import pytest
 
-from pypz.executors.errors import ReturnTypeError
+from pypz.executors.errors import NotDoneError, ReturnTypeError
 from pypz.executors.operator.calls import Caller, Stopping, checked
 
 if TYPE_CHECKING:
@@ -161,3 +161,42 @@ def test_one_of_a_level_that_fails_ends_the_repetition_of_the_others_and_the_lev
 def test_on_the_way_down_all_errors_are_kept_in_reverse_order_of_levels(caller: Caller) -> None:
     first, second = ValueError("first"), ValueError("second")
     assert caller.downwards([[Counting(first)], [Counting(second), Counting(True)]], "work") == [second, first]
+
+
+def test_a_method_on_the_way_down_that_is_never_done_is_given_up_a_drain_after_the_interrupt(pauses: Pauses) -> None:
+    caller = Caller(pauses, "pipeline.op", lambda instance, method, seconds, calls: None, drain_s=0.01)
+
+    class Never(Counting):
+        def work(self) -> bool:
+            self.calls += 1
+            if self.calls == 5:
+                pauses.request()
+            return False
+
+    waiting, after = Never(), Counting(True)
+    errors = caller.downwards([[after], [waiting]], "work")
+    assert [type(error) for error in errors] == [NotDoneError]
+    assert "work has returned False" in str(errors[0])
+    assert "0.01 s after the interrupt it is given up" in str(errors[0])
+    assert "drainTimeoutMs" in str(errors[0])
+    assert waiting.calls > 5
+    assert after.calls == 1  # what comes after it goes on
+
+
+def test_a_method_that_is_not_done_is_named_every_30_s(pauses: Pauses, monkeypatch: Any) -> None:
+    said: list[str] = []
+    now = [0.0]
+    monkeypatch.setattr("pypz.executors.operator.calls.say", said.append)
+    monkeypatch.setattr("pypz.executors.operator.calls.time.monotonic", lambda: now[0])
+
+    class Slow(Counting):
+        def work(self) -> bool:
+            now[0] += 10
+            return super().work()
+
+    caller = Caller(pauses, "pipeline.op", lambda instance, method, seconds, calls: None)
+    caller.upwards([[Slow(*[False] * 8, True)]], "work")
+    assert [line.partition("waits ")[2] for line in said] == [
+        "since 30 s for its work to return True; it has returned False 3 times",
+        "since 60 s for its work to return True; it has returned False 6 times",
+    ]

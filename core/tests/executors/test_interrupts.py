@@ -174,6 +174,27 @@ def test_an_interrupt_while_entering_the_run_calls_nothing(executor: OperatorExe
     assert notes.calls == []
 
 
+@pytest.mark.parametrize(
+    ("method", "code"), [("op.shutdown", 116), ("input.close", 116), ("resource.delete", 113), ("service.stop", 111)]
+)
+def test_what_says_false_for_ever_on_the_way_down_is_given_up_after_the_drain(
+    full: Any, run: Any, host: Any, notes: Any, capsys: Any, method: str, code: int
+) -> None:
+    full.set_parameter("drainTimeoutMs", 20)
+    executor = OperatorExecutor(full, run=run, host=host)
+
+    def running() -> bool:
+        executor.interrupt(15)
+        return False
+
+    notes.does |= {"op.run": running, method: lambda: False}
+    assert executor.execute() == code
+    assert notes.calls[-1] == "extended.post"
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ERROR: ")]
+    assert len(told) == 1
+    assert "0.02 s after the interrupt it is given up" in told[0]
+
+
 def test_an_interrupt_while_joining_does_not_wait_for_a_location_that_is_silent(
     full: Any, host: Any, notes: Any, monkeypatch: Any, doubles: Any
 ) -> None:

@@ -455,3 +455,15 @@ def test_a_drain_timeout_that_makes_no_sense_is_refused(make_operator: Any, host
     operator.set_parameter("drainTimeoutMs", given)
     with pytest.raises(ValueError, match=r"pipeline\.op: parameter 'drainTimeoutMs' is .*, expected milliseconds"):
         OperatorExecutor(operator, host=host)
+
+
+def test_each_code_other_than_0_is_one_error_line_whatever_else_fails(
+    make_operator: Any, doubles: Any, run: Any, host: Any, notes: Any, capsys: Any
+) -> None:
+    for what in ("op.run", "op.shutdown", "input.close", "resource.delete", "service.stop", "extended.post"):
+        notes.raises(what, ValueError(f"broken in {what}"))
+    code = OperatorExecutor(make_operator(doubles.full), run=run, host=host).execute()
+    told = [line for line in capsys.readouterr().err.splitlines() if "ERROR" in line]
+    assert len(told) == 1
+    assert told[0].startswith(f"ERROR: pipeline.op: ended with exit code {code} ")
+    assert "broken in op.run" in told[0]  # the first cause

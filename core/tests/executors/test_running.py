@@ -36,10 +36,24 @@ def loop(session: Any, pauses: Pauses) -> Any:
     return go
 
 
-def test_none_without_input_ports_ends_at_once(loop: Any, make_operator: Any, notes: Any, session: Any) -> None:
-    notes.answers("op.run", None)
-    assert loop(make_operator()) == 1
+def test_none_without_input_ports_ends_at_once_and_says_so(
+    loop: Any, make_operator: Any, notes: Any, session: Any, capsys: Any
+) -> None:
+    notes.answers("op.run", False, None)
+    assert loop(make_operator()) == 2
     assert session.waits == []
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("WARNING: pipeline.op: ended, because _on_running returned None (at call 2)")
+
+
+def test_none_at_the_end_of_input_ports_is_no_warning(
+    loop: Any, make_operator: Any, doubles: Any, notes: Any, capsys: Any
+) -> None:
+    operator = make_operator(input=doubles.input)
+    notes.answers("op.run", None)
+    assert loop(operator, operator.input) == 1
+    assert capsys.readouterr().err == ""
 
 
 def test_false_without_input_ports_is_called_again_without_a_pause(

@@ -16,3 +16,7 @@ class ReturnTypeError(PypzError, TypeError):
 
 class AlreadyRunningError(PypzError, RuntimeError):
     """An executor was asked to start while it runs."""
+
+
+class NotDoneError(PypzError, TimeoutError):
+    """A method on the way down still said False when the time to drain after an interrupt had passed."""

@@ -12,20 +12,35 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from pypz.executors.errors import FAILURES, ReturnTypeError
+from pypz.executors.errors import FAILURES, NotDoneError, ReturnTypeError
+from pypz.executors.reports import say
 
 FIRST_PAUSE_S: Final = 0.01
 LONGEST_PAUSE_S: Final = 1.0
 """Seconds between two calls of a method that is not done: doubled from the first to the longest (chosen)."""
 
+TELL_INTERVAL_S: Final = 30.0
+"""Seconds after which a method that is not done is named, again and again (house rule)."""
+
 
 class Stopping:
-    """Whether the execution is being interrupted, and the pauses that this cuts short."""
+    """Whether the execution is being interrupted, and the pauses that this cuts short.
+
+    Attributes:
+        requested: Whether it is.
+        since: Moment of the interrupt, by ``time.monotonic``; 0.0 before.
+    """
 
     def __init__(self) -> None:
         self.requested = False
+        self.since = 0.0
         self._event = threading.Event()
         self._never = threading.Event()
+
+    def request(self) -> None:
+        """From now on it is being interrupted."""
+        self.since = time.monotonic()
+        self.requested = True
 
     def wake(self) -> None:
         """End the pause in which threads are now; `requested` is to be set before."""
@@ -43,12 +58,18 @@ class Caller:
         stopping: The interrupt of this execution.
         thread_prefix: Threads are called after it and the instance, when instances are called side by side.
         on_timing: Told the instance, its method, the seconds spent in it and the number of calls.
+        drain_s: Seconds that a method on the way down may go on to say False after an interrupt.
     """
 
     def __init__(
-        self, stopping: Stopping, thread_prefix: str, on_timing: Callable[[Any, str, float, int], None]
+        self,
+        stopping: Stopping,
+        thread_prefix: str,
+        on_timing: Callable[[Any, str, float, int], None],
+        drain_s: float = float("inf"),
     ) -> None:
         self._stopping = stopping
+        self._drain_s = drain_s
         self._prefix = thread_prefix
         self._on_timing = on_timing
 
@@ -75,7 +96,7 @@ class Caller:
 
         def call(at: int) -> None:
             try:
-                self._call(level[at], method, lambda: gives_up and (self._stopping.requested or bool(errors)))
+                self._call(level[at], method, lambda: gives_up and (self._stopping.requested or bool(errors)), gives_up)
             except BaseException as error:  # noqa: BLE001 - user code may raise anything; raised or reported later
                 errors[at] = error
 
@@ -94,9 +115,10 @@ class Caller:
                 thread.join()
         return [errors[at] for at in sorted(errors)]
 
-    def _call(self, instance: Any, method: str, is_given_up: Callable[[], bool]) -> None:
+    def _call(self, instance: Any, method: str, is_given_up: Callable[[], bool], is_upwards: bool) -> None:
         bound = getattr(instance, method)
         pause_s, calls, spent_s = FIRST_PAUSE_S, 0, 0.0
+        began = told = time.monotonic()
         while True:
             started = time.perf_counter()
             try:
@@ -106,11 +128,27 @@ class Caller:
                 spent_s += time.perf_counter() - started
             if is_done or is_given_up():
                 break
+            if not is_upwards:
+                self._check_drain(instance, method, began, calls)
+            if time.monotonic() - told >= TELL_INTERVAL_S:
+                told = time.monotonic()
+                say(
+                    f"WARNING: {name_of(instance)}: waits since {told - began:.0f} s for its {method} to return True; it "
+                    f"has returned False {calls} times"
+                )
             self._stopping.pause(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             if is_given_up():
                 break
         self._on_timing(instance, method, spent_s, calls)
+
+    def _check_drain(self, instance: Any, method: str, began: float, calls: int) -> None:
+        """Give up a method that is not done a whole drain after the interrupt and after its own beginning."""
+        if self._stopping.requested and time.monotonic() - max(self._stopping.since, began) >= self._drain_s:
+            raise NotDoneError(
+                f"{name_of(instance)}: {method} has returned False {calls} times, and {self._drain_s:g} s after the "
+                f"interrupt it is given up; let it return True, or raise drainTimeoutMs"
+            )
 
 
 def checked(method: Callable[..., Any], result: Any, instance: Any) -> bool:

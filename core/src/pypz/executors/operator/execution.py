@@ -50,7 +50,8 @@ class Execution:
         host: Who is told what happens.
         logger: Where transitions, timings and errors go.
         masked: Takes secrets out of what is told of errors.
-        drain_s: Seconds that it may go on after an interrupt before it is named on stderr, again and again.
+        drain_s: Seconds that it may go on after an interrupt before it is named on stderr, again and again; methods on the
+            way down that still say False are given up.
         on_failure: Called once, in the thread of the execution, when something has failed first.
 
     Attributes:
@@ -222,7 +223,7 @@ class Execution:
         if self._stopping.requested or self._has_ended.is_set():
             return
         self._end_reason = reason
-        self._stopping.requested = True
+        self._stopping.request()
         if not (keeps_failure and self.failure is not None):
             self._context.set_exit_code(ExitCodes.SigTerm)
         threading.Thread(
@@ -324,7 +325,7 @@ class Execution:
     def _caller(self, state: State, method: str) -> Caller:
         self._log.current_call = method
         self._pulse.begins(method)
-        return Caller(self._stopping, self.name, partial(self._log.timing, state))
+        return Caller(self._stopping, self.name, partial(self._log.timing, state), self._drain_s)
 
     def _levels(self, kind: type[Any]) -> list[list[Any]]:
         return [[self._operator]] if kind is Operator else self._context.get_levels(kind)

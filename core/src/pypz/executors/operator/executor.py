@@ -29,7 +29,8 @@ RUN_VARIABLE: Final = "PYPZ_RUN"
 
 DRAIN_TIMEOUT_PARAMETER: Final = "drainTimeoutMs"
 DRAIN_TIMEOUT_MS: Final = 10_000
-"""Milliseconds that an interrupted operator may go on before it is named on stderr (design 5)."""
+"""Milliseconds that an interrupted operator may go on before it is named on stderr, and before its shutdown is given up
+where it says False (design 5)."""
 
 
 class OperatorExecutor:

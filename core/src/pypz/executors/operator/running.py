@@ -15,6 +15,7 @@ from pypz.core.specs.plugin import InputPortPlugin
 from pypz.executors.errors import ReturnTypeError
 from pypz.executors.operator.calls import Stopping, name_of
 from pypz.executors.operator.health import Pulse
+from pypz.executors.reports import say
 
 FIRST_PAUSE_S: Final = 0.001
 LONGEST_PAUSE_S: Final = 0.05
@@ -64,11 +65,20 @@ def run_until_done(
                 break
             if result is None:
                 if not _can_retrieve(session, others):
+                    if not inputs:
+                        _tell_ended_by_none(operator, iterations)
                     break
                 pauses.until_readable(handed_out, only_channels=not others)
             elif inputs:
                 pauses.until_due(handed_out)
     return iterations
+
+
+def _tell_ended_by_none(operator: Operator, iterations: int) -> None:
+    say(
+        f"WARNING: {name_of(operator)}: ended, because _on_running returned None (at call {iterations}) and there is no "
+        f"input port to wait for; return True to end, False to be called again"
+    )
 
 
 def _can_retrieve(session: MemberSession, others: Sequence[InputPortPlugin]) -> bool:
