@@ -18,6 +18,7 @@ from pypz.core.channels.session import MemberSession
 from pypz.core.channels.writer import BLOCK_BYTES, OutputEnd, Part
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PortClosedError, PypzError, RecordError
+from pypz.core.commons.faults import refuse
 from pypz.core.commons.parameters import OptionalParameter, RequiredParameter, given_value
 from pypz.core.specs.plugin import ExtendedPlugin, InputPortPlugin, OutputPortPlugin, PortPlugin, ResourceHandlerPlugin
 
@@ -116,10 +117,8 @@ class _ChannelPort(PortPlugin, ResourceHandlerPlugin, ExtendedPlugin, ChannelPor
         value = given_value(self, name)
         if value is not None and value not in accepted:
             ways = ", ".join(sorted(repr(way) for way in accepted if way is not None))
-            raise NotBuiltYetError(
-                f"{place}: parameter {name!r} is {value!r}, which this version does not carry out yet; "
-                f"expected {ways or 'no value'}; leave it out"
-            )
+            text = f"{place}: parameter {name!r} is {value!r}, which this version does not carry out yet"
+            refuse(NotBuiltYetError(f"{text}; expected {ways or 'no value'}; leave it out"))
 
     # --- states that need nothing here ---
 

@@ -37,6 +37,9 @@ KNOWN: Final = {
         "See a real pipeline run: no server, no set-up, half a minute at most.", target="pypz.cli.demo.command:demo"
     ),
     "run": Known("Run a pipeline here: package.module:Class or a YAML file.", target="pypz.cli.run:run"),
+    "plan": Known("Show what would run, and every error at once.", target="pypz.cli.plan:plan"),
+    "params": Known("Show parameters, and where their values come from.", target="pypz.cli.parameters:params"),
+    "graph": Known("Draw a pipeline: who sends to whom.", target="pypz.cli.graph:graph"),
     "plugins": Known("Show the installed plugins, and why one is not loaded.", target="pypz.cli.plugins:plugins"),
     "sniff": Known("Watch a running pipeline: states, records, rates, lag.", extra="sniffer"),
     "deploy": Known("Deploy a pipeline to Kubernetes.", target="pypz.cli.deployment.deploy:deploy"),

@@ -8,20 +8,21 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import yaml
 
 from pypz.cli.completion import pipelines_in
 from pypz.cli.settings import PARAMETERS_VARIABLE, parameters_of_environment, read_settings
-from pypz.core.commons.errors import ConfigurationError, PypzError
+from pypz.core.commons.errors import ConfigurationError, PypzError, PypzWarning
 from pypz.core.commons.origins import setting_from
 from pypz.core.specs._interception import is_instance
-from pypz.core.specs.instance import Internals
+from pypz.core.specs.instance import Instance, Internals
 from pypz.core.specs.pipeline import Pipeline
 
 FILES: Final = (".yaml", ".yml", ".json")
@@ -60,6 +61,19 @@ def load_pipeline(
     Raises:
         ConfigurationError: The target, a value or a name makes no sense; tells the way out.
     """
+    made = _load(target, name, parameters, Pipeline, mock_nonexistent)
+    assert isinstance(made, Pipeline)
+    return made
+
+
+def load_instance(target: str | None, name: str | None = None, parameters: Iterable[str] = ()) -> Instance[Any]:
+    """As `load_pipeline`; a class may also be that of an operator or a plugin, abstract ones with their gaps closed."""
+    return _load(target, name, parameters, Instance, mock_nonexistent=True)
+
+
+def _load(
+    target: str | None, name: str | None, parameters: Iterable[str], kind: type[Any], mock_nonexistent: bool
+) -> Instance[Any]:
     settings = read_settings()
     for folder in dict.fromkeys((str(settings.folder), str(Path.cwd()))):
         if folder not in sys.path:
@@ -71,11 +85,14 @@ def load_pipeline(
             )
         target, name = settings.pipeline, name or settings.name
         target = str(settings.folder / target) if _is_file(target) else target
-    pipeline = _from_file(Path(target), name, mock_nonexistent) if _is_file(target) else _from_module(target, name)
+    made: Instance[Any]
+    made = _from_file(Path(target), name, mock_nonexistent) if _is_file(target) else _from_module(target, name, kind)
     for given in given_parameters(parameters):
-        with setting_from(given.source):
-            _set(pipeline, given)
-    return pipeline
+        with setting_from(given.source), warnings.catch_warnings():
+            if given.source != "-p":  # what is a default for many pipelines need not reach something in each
+                warnings.simplefilter("ignore", PypzWarning)
+            _set(made, given)
+    return made
 
 
 def given_parameters(parameters: Iterable[str] = ()) -> list[Given]:
@@ -109,7 +126,7 @@ def nested_of(instance: Any) -> list[Any]:
     return [nested for nested in Internals(instance).nested_instances.values() if is_instance(nested)]
 
 
-def _set(pipeline: Pipeline, given: Given) -> None:
+def _set(pipeline: Instance[Any], given: Given) -> None:
     try:
         pipeline.set_parameter(given.name, given.value)
     except (TypeError, ConfigurationError) as error:
@@ -188,7 +205,7 @@ def _fault_of(error: yaml.YAMLError) -> str:
     return ", ".join(part for part in parts if part) or " ".join(str(error).split())
 
 
-def _from_module(target: str, name: str | None) -> Pipeline:
+def _from_module(target: str, name: str | None, kind: type[Any]) -> Instance[Any]:
     module_name, found, attribute = target.partition(":")
     if not found or not module_name or not attribute:
         raise ConfigurationError(
@@ -198,19 +215,29 @@ def _from_module(target: str, name: str | None) -> Pipeline:
     made: Any = module
     for part in attribute.split("."):
         made = getattr(made, part, None)
-    if isinstance(made, Pipeline):
+    if isinstance(made, kind):
         if name not in (None, made.get_simple_name()):
             raise ConfigurationError(f"{target!r} is a pipeline already made, so --name has no effect; leave it out")
-        return made
-    if not (inspect.isclass(made) and issubclass(made, Pipeline)):
+        return cast("Instance[Any]", made)
+    if not (inspect.isclass(made) and issubclass(made, kind)):
         raise ConfigurationError(f"{target!r} is no pipeline{_those_in(module, attribute)}")
     if inspect.isabstract(made):
-        missing = ", ".join(sorted(made.__abstractmethods__))
-        raise ConfigurationError(f"{target!r} is abstract: it leaves out {missing}")
-    return made(name or default_name(made))
+        if kind is Pipeline:
+            missing = ", ".join(sorted(getattr(made, "__abstractmethods__", ())))
+            raise ConfigurationError(f"{target!r} is abstract: it leaves out {missing}")
+        made = _with_gaps_closed(made)
+    make: Callable[[str], Instance[Any]] = made
+    return make(name or default_name(made))
 
 
-def default_name(pipeline_class: type[Pipeline]) -> str:
+def _with_gaps_closed(abstract: Any) -> Any:
+    """A class to look at: what it leaves abstract does nothing."""
+    gaps = dict.fromkeys(abstract.__abstractmethods__, lambda self, *args, **kwargs: None)
+    names = {"__module__": abstract.__module__, "__qualname__": abstract.__qualname__}
+    return type(abstract)(abstract.__name__, (abstract,), {**gaps, **names})
+
+
+def default_name(pipeline_class: type[Any]) -> str:
     """Name of a pipeline that was given none.
 
     >>> class DemoPipeline(Pipeline): ...

@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pypz.core.channels import pool
@@ -16,6 +17,7 @@ from pypz.core.channels.session import MemberSession, own_host
 from pypz.core.channels.spi import Guarantee, Member, StatusEntry, StatusStream, Transport
 from pypz.core.channels.status import StatusHub, pack, unpack, with_prefix
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PypzError, RunConflictError
+from pypz.core.commons.faults import collecting, refuse
 from pypz.core.commons.parameters import given_value
 from pypz.core.commons.secrets import conceal
 from pypz.core.commons.utils import TemplateResolver
@@ -102,9 +104,8 @@ def check_number(place: str, given: Any, name: str, *, at_least: int) -> None:
         ConfigurationError: Names place, parameter, value and what is accepted.
     """
     if given is not None and given < at_least:
-        raise ConfigurationError(
-            f"{place}: parameter {name!r} is {given!r}, expected a whole number, {at_least} or more; leave it out"
-        )
+        text = f"{place}: parameter {name!r} is {given!r}, expected a whole number, {at_least} or more; leave it out"
+        refuse(ConfigurationError(text))
 
 
 def _check(whole: Pipeline | Operator) -> None:
@@ -139,6 +140,19 @@ def _check(whole: Pipeline | Operator) -> None:
             if reader not in reached:
                 reached.add(reader)
                 ahead += readers.get(reader, ())
+
+
+def faults_of(whole: Pipeline | Operator) -> list[PypzError]:
+    """All for which a run of the whole would be refused before anything runs, as far as values tell."""
+    found: dict[str, PypzError] = {}
+    parts = [(op, channel_ports_of(op)) for op in operators_of(whole)]
+    checks = [port.check for _, ports in parts for port in ports]
+    checks += [partial(_check, part) for part in (*(op for op, _ in parts), whole)]
+    for check in checks:
+        with collecting() as faults:
+            check()
+        found.update((str(fault), fault) for fault in faults if str(fault) not in found)
+    return list(found.values())
 
 
 def open_runs_in(facts: Mapping[str, StatusEntry]) -> list[str]:

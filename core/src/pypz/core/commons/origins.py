@@ -14,6 +14,9 @@ from typing import Any, Final
 ORIGINS: Final = "_pypz_origins"
 """Attribute of an instance that holds origins by parameter name."""
 
+DEFAULTS: Final = "_pypz_defaults"
+"""Attribute of an instance that holds what its constructor assigned, by parameter name."""
+
 DEFAULT: Final = "default"
 CODE: Final = "code"
 
@@ -62,6 +65,12 @@ def is_in_code() -> bool:
     return _current.get().source == CODE
 
 
+def begin(instance: Any, values: dict[str, Any]) -> None:
+    """The constructor of an instance has run: what it assigned is the default."""
+    vars(instance)[ORIGINS] = {}
+    vars(instance)[DEFAULTS] = dict(values)
+
+
 def note(instance: Any, name: str) -> None:
     """Note that a parameter of an instance is set now."""
     origins = vars(instance).get(ORIGINS)
@@ -84,3 +93,8 @@ def origin_of(instance: Any, name: str) -> Origin:
     """Give where a parameter's value comes from."""
     found: Origin = vars(instance).get(ORIGINS, {}).get(name, _default)
     return Origin(found.source) if found.level == instance.get_full_name() else found
+
+
+def defaults_of(instance: Any) -> dict[str, Any]:
+    """Give what the constructor of an instance has assigned, by parameter name; secrets are not masked."""
+    return dict(vars(instance).get(DEFAULTS, {}))

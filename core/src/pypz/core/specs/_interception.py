@@ -11,9 +11,9 @@ from abc import ABCMeta
 from types import FrameType
 from typing import Any, Final, TypeVar, cast
 
+from pypz.core.commons import origins
 from pypz.core.commons.errors import InstanceError
-from pypz.core.commons.origins import ORIGINS
-from pypz.core.commons.parameters import ExpectedParameter, check_scope
+from pypz.core.commons.parameters import ExpectedParameter, check_scope, parameters_of
 
 InterceptedInstanceType = TypeVar("InterceptedInstanceType")
 
@@ -77,7 +77,7 @@ class InstanceInitInterceptor(ABCMeta):
             return cast("InterceptedInstanceType", placeholder)
         instance: Any = type.__call__(cls, name, *args, **kwargs)
         instance._pypz_nest_all()
-        vars(instance)[ORIGINS] = {}  # what the constructor assigned is the default
+        origins.begin(instance, parameters_of(instance))
         instance.__on_init_finished__(*args, **kwargs)
         return cast("InterceptedInstanceType", instance)
 

@@ -1,0 +1,101 @@
+"""``pypz plan``: what would run, and everything that is wrong with it, before anything runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from pypz.cli.errors import told_plainly
+from pypz.cli.options import AsJson, Debug, Parameters, PipelineName, Target
+from pypz.cli.parameters import table_of
+from pypz.cli.planning import EdgePlan, Plan, make_plan
+from pypz.cli.screen import as_json_text, stderr, stdout
+from pypz.cli.target import load_pipeline, unexpected
+from pypz.core.commons.errors import PypzWarning
+from pypz.core.hooks.host import PluginHost
+
+
+def plan(
+    target: Target = None,
+    parameter: Parameters = None,
+    name: PipelineName = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Plan a start that deletes the channels first.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no broker: nothing is known of channels.")] = False,
+    brief: Annotated[bool, typer.Option("--brief", help="Leave the parameters out.")] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show what would run: members, parameters with their origin, schemas of every connection, what happens to channels.
+
+    Every error is told at once. Nothing is created or changed. Secrets are masked.
+
+    pypz plan letters:Letters -p '>>channelLocation=localhost:9092'
+
+    pypz plan letters.yaml --offline --brief
+
+    The exit code is 0 when a start would go on, 1 when it would be refused.
+    """
+    with told_plainly(debug):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", PypzWarning)
+            pipeline = load_pipeline(target, name, parameter or [], mock_nonexistent=True)
+        with stderr().status("asking the locations"):
+            found = make_plan(pipeline, PluginHost.default(), offline=offline, fresh=fresh)
+        found.warnings += [str(one.message) for one in caught if issubclass(one.category, PypzWarning)]
+        found.warnings += list(unexpected(pipeline, parameter or []))
+        found.warnings = list(dict.fromkeys(found.warnings))
+        if as_json:
+            sys.stdout.write(as_json_text(dataclasses.asdict(found)))
+        else:
+            _show(found, brief)
+        if found.errors:
+            raise typer.Exit(1)
+
+
+def _show(found: Plan, brief: bool) -> None:
+    console = stdout()
+
+    def say(text: str, style: str = "") -> None:
+        console.print(text, style=style, soft_wrap=True)
+
+    say(found.pipeline, "bold")
+    for one in found.operators:
+        replicas = "" if len(one.members) == 1 else f", {len(one.members)} members: {', '.join(one.members)}"
+        say(f"  {one.operator}  ({one.of_class}){replicas}")
+    if not brief:
+        for described in found.parameters:
+            if described.parameters:
+                say(f"\n{described.instance}", "bold")
+                console.print(table_of(described.parameters, is_brief=True))
+    if found.edges:
+        say("\nconnections", "bold")
+    for edge in found.edges:
+        verdict = {True: "compatible", False: "INCOMPATIBLE", None: "not known"}[edge.is_compatible]
+        say(f"  {edge.output} -> {edge.input}: {verdict}", "red" if edge.is_compatible is False else "")
+        say(f"    {_cut(edge.output_schema)}" + ("" if _is_same(edge) else f"\n    read as {_cut(edge.input_schema)}"))
+        if edge.reason:
+            say(f"    {edge.reason}")
+    if found.channels:
+        say("\nchannels", "bold")
+    for channel in found.channels:
+        say(f"  {channel.name}\n    at {channel.location}: {channel.action}", "red" if "LOST" in channel.action else "")
+    for run in found.runs:
+        say(f"\n{run}")
+    for warning in found.warnings:
+        say(f"\nwarning: {warning}", "yellow")
+    for error in found.errors:
+        say(f"\nerror: {error}", "red")
+    count = len(found.errors)
+    say(f"\n{'would start' if not count else f'would NOT start: {count} error' + ('' if count == 1 else 's')}", "bold")
+
+
+def _is_same(edge: EdgePlan) -> bool:
+    return edge.output_schema == edge.input_schema
+
+
+def _cut(text: str, at_most: int = 300) -> str:
+    return text if len(text) <= at_most else f"{text[:at_most]} ..."
