@@ -38,7 +38,7 @@ LOOP.append(LOOP)
     [
         (
             {"a": {"b": [0, object()]}},
-            r"record 1 of 2 .*: record\['a'\]\['b'\]\[1\] is of type object; JSON holds text",
+            r"record 1: cannot be sent as JSON: record\['a'\]\['b'\]\[1\] is of type object; JSON holds text",
         ),
         ({"a": {3: 4}}, r"record\['a'\] has the key 3 of type int; keys must be text"),
         ({"a": float("nan")}, r"record\['a'\] is nan"),
@@ -77,5 +77,5 @@ def test_a_message_of_one_record_is_a_json_document() -> None:
 
 
 def test_of_messages_of_one_record_all_or_none_are_encoded() -> None:
-    with pytest.raises(RecordError, match=r"record 1 of 2 .*record\['x'\]"):
+    with pytest.raises(RecordError, match=r"record 1: .*record\['x'\]"):
         JsonCodec().encode_each([{"x": 1}, {"x": object()}])

@@ -13,6 +13,7 @@ import pytest
 
 from pypz.abstracts import channel_ports
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
+from pypz.core.commons.errors import RecordError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.misc import BlankOperator
 from pypz.core.specs.pipeline import Pipeline
@@ -59,10 +60,15 @@ class Demo(Pipeline):
 
 
 @pytest.fixture
-def run(request: pytest.FixtureRequest) -> Iterator[Callable[[], dict[str, int]]]:
+def pipeline(request: pytest.FixtureRequest) -> Demo:
+    made = Demo("demo")
+    made.set_parameter(">>channelLocation", f"memory:{request.node.name}")
+    return made
+
+
+@pytest.fixture
+def run(pipeline: Demo) -> Iterator[Callable[[], dict[str, int]]]:
     host = PluginHost()
-    pipeline = Demo("demo")
-    pipeline.set_parameter(">>channelLocation", f"memory:{request.node.name}")
     yield lambda: PipelineExecutor(pipeline, host=host).start()
     host.close()
     for kept in (SEEN, WRITE, READ):
@@ -150,6 +156,21 @@ def test_what_is_no_list_is_a_type_error_of_send(run: Callable[[], dict[str, int
     assert SEEN == {"first": [], "second": []}
 
 
+@pytest.mark.parametrize("framing", ["batch", "record"])
+def test_a_record_that_is_refused_is_named_by_its_place_in_the_users_list(
+    pipeline: Demo, run: Callable[[], dict[str, int]], framing: str
+) -> None:
+    def write(port: ChannelOutputPort) -> None:
+        with pytest.raises(ValueError, match=r"^demo\.writer\.output_port: record 2500: .*JSON") as caught:
+            port.send([*({"n": n} for n in range(2500)), {"n": object()}, {"n": 0}])
+        assert isinstance(caught.value, RecordError)
+
+    WRITE.append(write)
+    pipeline.set_parameter(">>framing", framing)
+    assert set(run().values()) == {0}
+    assert SEEN == {"first": [], "second": []}
+
+
 def test_what_was_retrieved_can_be_committed_at_any_time(run: Callable[[], dict[str, int]]) -> None:
     WRITE.append(lambda port: port.send([{"n": 1}]))
     READ.append(lambda port: port.commit_current_read_offset())
@@ -165,9 +186,7 @@ def test_a_port_that_is_not_open_is_a_permission_error(call: str) -> None:
         Demo("demo").writer.output_port.send([{"n": 1}])
 
 
-def test_an_input_port_waits_for_a_writer_no_longer_than_it_is_told(request: pytest.FixtureRequest) -> None:
-    pipeline = Demo("demo")
-    pipeline.set_parameter(">>channelLocation", f"memory:{request.node.name}")
+def test_an_input_port_waits_for_a_writer_no_longer_than_it_is_told(pipeline: Demo) -> None:
     pipeline.first.set_parameter(">portOpenTimeoutMs", 1)
     errors: list[Exception] = []
     object.__setattr__(pipeline.first, "_on_error", lambda source, exception: errors.append(exception))

@@ -140,7 +140,7 @@ def test_a_type_within_itself_is_carried_to_any_depth() -> None:
     codec = AvroCodec(tree)
     records = [{"n": 1, "next": {"n": 2, "next": {"n": 3, "next": None}}}]
     assert codec.decoder(codec.schema_text)(payload_of(codec, records)) == records
-    with pytest.raises(RecordError, match=r"record 1 of 1: field 'next.next.n' is str 'x', the schema says int"):
+    with pytest.raises(RecordError, match=r"record 0: field 'next.next.n' is str 'x', the schema says int"):
         codec.encode([{"n": 1, "next": {"n": 2, "next": {"n": "x", "next": None}}}])
 
 
@@ -186,7 +186,7 @@ def fault(record: Any, **changes: Any) -> str:
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"text": 7}, "record 2 of 2: field 'text' is int 7, the schema says string"),
+        ({"text": 7}, "record 1: field 'text' is int 7, the schema says string"),
         ({"text": None}, "field 'text' is None, the schema says string"),
         ({"text": "\ud800"}, "field 'text' is str '\\ud800', which UTF-8 cannot hold"),
         ({"small": 2**31}, "field 'small' is int 2147483648, the schema says int (-2147483648 to 2147483647)"),
@@ -222,14 +222,12 @@ def test_a_record_that_does_not_fit_is_refused_naming_its_place_field_value_and_
 
 @pytest.mark.parametrize("record", [5, "x", None, ["text"], [("text", "x")]])
 def test_a_record_that_is_no_dict_is_refused(record: Any) -> None:
-    with pytest.raises(
-        RecordError, match="record 1 of 1: it is .*, the schema says record DemoRecord, which is a dict"
-    ):
+    with pytest.raises(RecordError, match="record 0: it is .*, the schema says record DemoRecord, which is a dict"):
         AvroCodec(DEMO).encode([record])
 
 
 def test_a_missing_field_is_refused_by_name_and_nothing_is_encoded() -> None:
-    with pytest.raises(RecordError, match="record 2 of 2: field 'text' is missing"):
+    with pytest.raises(RecordError, match="record 1: field 'text' is missing"):
         AvroCodec(DEMO).encode([{"text": "a"}, {}])
 
 
@@ -268,7 +266,7 @@ def test_a_record_that_contains_itself_is_refused() -> None:
     codec = AvroCodec(record_of({"name": "next", "type": ["null", "R"]}))
     endless: dict[str, Any] = {}
     endless["next"] = endless
-    with pytest.raises(RecordError, match="record 1 of 1"):
+    with pytest.raises(RecordError, match="record 0:"):
         codec.encode([endless])
 
 
@@ -474,5 +472,5 @@ def test_a_message_that_is_no_datum_of_the_schema_is_corrupt(payload: bytes) -> 
 
 
 def test_of_messages_of_one_record_all_or_none_are_encoded() -> None:
-    with pytest.raises(RecordError, match=r"record 2 of 2: field 'text' is int 1"):
+    with pytest.raises(RecordError, match=r"record 1: field 'text' is int 1"):
         AvroCodec(DEMO).encode_each([{"text": "a"}, {"text": 1}])

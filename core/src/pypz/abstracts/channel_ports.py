@@ -382,10 +382,17 @@ class ChannelOutputPort(_ChannelPort, OutputPortPlugin):
                 for place in range(0, len(records), ENCODE_RECORDS)
                 for part in self._encode(records[place : place + ENCODE_RECORDS], first + place)
             ]
+        try:
+            payloads = (
+                self._encoder.encode_each(records) if self._framing == RECORD else [self._encoder.encode(records)]
+            )
+        except RecordError as error:
+            if error.place is None:
+                raise
+            raise RecordError(error.message, first + error.place) from error.__cause__
         if self._framing == RECORD:
-            payloads = self._encoder.encode_each(records)
             return [self._single(payload, first + place) for place, payload in enumerate(payloads)]
-        payload = self._encoder.encode(records)
+        payload = payloads[0]
         if len(payload) <= self._max_part:
             return [Part(payload, len(records))]
         if len(records) == 1:

@@ -101,31 +101,31 @@ class Partitioner:
         Raises:
             RecordError: A record does not have the field, or its value makes no key; names record, field and value.
         """
-        return [self._hash_of(record, place, len(records)) for place, record in enumerate(records)]
+        return [self._hash_of(record, place) for place, record in enumerate(records)]
 
-    def _hash_of(self, record: Any, place: int, count: int) -> int:
+    def _hash_of(self, record: Any, place: int) -> int:
         value = record
         for name in self._path:
             try:
                 value = value[name] if isinstance(value, Mapping) else getattr(value, name)
             except (KeyError, AttributeError, TypeError):
                 raise RecordError(
-                    f"record {place} of {count} has no field {self.field!r}, by which it is partitioned (partitionBy); "
-                    f"it has {_fields_of(value)}"
+                    f"there is no field {self.field!r}, by which it is partitioned (partitionBy); it has "
+                    f"{_fields_of(value)}",
+                    place,
                 ) from None
         try:
             return self._hash(value.__class__, value)
         except TypeError:
-            return self._hash_of_unhashable(value, place, count)
+            return self._hash_of_unhashable(value, place)
 
-    def _hash_of_unhashable(self, value: Any, place: int, count: int) -> int:
+    def _hash_of_unhashable(self, value: Any, place: int) -> int:
         """A ``bytearray`` makes a key although Python cannot hash it; a list makes none."""
         try:
             return murmur2(key_bytes(value)) & 0x7FFFFFFF
         except TypeError as error:
             raise RecordError(
-                f"record {place} of {count}: field {self.field!r}, by which it is partitioned (partitionBy), is "
-                f"{repr(value)[:60]}: {error}"
+                f"field {self.field!r}, by which it is partitioned (partitionBy), is {repr(value)[:60]}: {error}", place
             ) from error
 
 

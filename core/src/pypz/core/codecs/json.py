@@ -47,7 +47,7 @@ class JsonCodec:
                 _check_keys(record)
             except (TypeError, ValueError, RecursionError, RecordError) as error:
                 fault = _find_fault(record, "record", 0) or str(error)
-                raise RecordError(f"record {place} of {len(records)} cannot be sent as JSON: {fault}") from error
+                raise RecordError(f"cannot be sent as JSON: {fault}", place) from error
             documents.append(document)
         return documents
 

@@ -34,7 +34,7 @@ class Codec(Protocol):
         """Encode records as one part of a block; all or none.
 
         Raises:
-            RecordError: A record does not fit; tells its place in the list and the field.
+            RecordError: A record does not fit; has its place in the list, from 0, and names the field.
         """
         ...
 
@@ -42,7 +42,7 @@ class Codec(Protocol):
         """Encode each record as a message of its own that other consumers can read (framing ``record``); all or none.
 
         Raises:
-            RecordError: A record does not fit; tells its place in the list and the field.
+            RecordError: A record does not fit; has its place in the list, from 0, and names the field.
         """
         ...
 

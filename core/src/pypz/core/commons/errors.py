@@ -42,7 +42,20 @@ class RunConflictError(PypzError):
 
 
 class RecordError(PypzError, ValueError):
-    """A record does not fit the schema, or is too large; the text names the field or the limit. Nothing was sent."""
+    """A record does not fit the schema, or is too large; the text names the field or the limit. Nothing was sent.
+
+    Args:
+        message: What is wrong with it.
+        place: Its place in the list that was to be sent, counted from 0; None when the message tells it.
+    """
+
+    def __init__(self, message: str, place: int | None = None) -> None:
+        super().__init__(message, place)
+        self.message = message
+        self.place = place
+
+    def __str__(self) -> str:
+        return self.message if self.place is None else f"record {self.place}: {self.message}"
 
 
 class SchemaError(PypzError, ValueError):

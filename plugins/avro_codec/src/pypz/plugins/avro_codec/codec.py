@@ -74,7 +74,7 @@ class AvroCodec:
         """Encode records as one part of a block; all or none.
 
         Raises:
-            RecordError: A record does not fit; tells its place in the list (from 1), the field, its value and what fits.
+            RecordError: A record does not fit; has its place in the list and names the field, its value and what fits.
         """
         if not records:
             return b""
@@ -93,7 +93,7 @@ class AvroCodec:
         """Encode each record as one Avro datum; all or none.
 
         Raises:
-            RecordError: A record does not fit; tells its place in the list (from 1), the field, its value and what fits.
+            RecordError: A record does not fit; has its place in the list and names the field, its value and what fits.
         """
         self._refuse_unsure(records)
         found = []
@@ -148,21 +148,22 @@ class AvroCodec:
 
     def _refused(self, records: Sequence[Any], error: BaseException) -> RecordError:
         self._refuse_faulty(records, error)
-        return RecordError(f"{self._first_failing(records)} does not fit the schema: {_in_words(error)}")
+        message, place = f"does not fit the schema: {_in_words(error)}", self._first_failing(records)
+        return RecordError(f"one of {len(records)} records {message}" if place is None else message, place)
 
     def _refuse_faulty(self, records: Sequence[Any], cause: BaseException | None = None) -> None:
-        for place, record in enumerate(records, 1):
+        for place, record in enumerate(records):
             fault = fault_of(record, self._schema)
             if fault is not None:
-                raise RecordError(f"record {place} of {len(records)}: {fault}") from cause
+                raise RecordError(fault, place) from cause
 
-    def _first_failing(self, records: Sequence[Any]) -> str:
-        for place, record in enumerate(records, 1):
+    def _first_failing(self, records: Sequence[Any]) -> int | None:
+        for place, record in enumerate(records):
             try:
                 schemaless_writer(BytesIO(), self._array, [record])
             except FAULTS:
-                return f"record {place} of {len(records)}"
-        return f"one of {len(records)} records"
+                return place
+        return None
 
     def _make_decoder(self, writer_schema: str, is_single: bool) -> Decoder:
         writer = ParsedSchema(writer_schema)
