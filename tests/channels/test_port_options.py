@@ -15,11 +15,13 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
-from pypz.core.commons.errors import PipelineFailedError, RecordError
+from pypz.core.channels.run import PipelineRun
+from pypz.core.commons.errors import PipelineFailedError, RecordError, SchemaError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.operator import Operator
 from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.commons import ExecutionMode
+from pypz.executors.operator.executor import OperatorExecutor
 from pypz.executors.pipeline.executor import PipelineExecutor
 
 READING = json.dumps(
@@ -54,15 +56,18 @@ class Source(Operator):
         return True
 
     def _on_shutdown(self) -> bool:
+        WORK[self.get_context().get_full_name()].on_end(self.get_full_name())
         return True
 
 
 class Sink(Operator):
     """Keeps what it gets, by its own full name."""
 
+    group_mode = False
+
     def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(name, *args, **kwargs)
-        self.input_port = ChannelInputPort()
+        self.input_port = ChannelInputPort(group_mode=self.group_mode)
 
     def _on_init(self) -> bool:
         return True
@@ -95,6 +100,7 @@ class Work:
         self.step = 7
         self.got: dict[str, list[Any]] = {}
         self.on_read: Callable[[Operator, list[Any]], None] = lambda operator, found: None
+        self.on_end: Callable[[str], None] = lambda name: None
         self.lock = threading.Lock()
 
 
@@ -291,3 +297,217 @@ def test_other_clients_of_kafka_find_the_same_partition_for_a_key(kafka_line: Li
         producer.produce(f"{kafka_line.sink.get_full_name()}.input_port", b"", key=key, on_delivery=delivered)
     assert producer.flush(20) == 0
     assert {key: (murmur2(key) & 0x7FFFFFFF) % 7 for key in keys} == placed
+
+
+# --- who reads what, and when ---
+
+
+class SinkOfAll(Sink):
+    """Every member gets everything."""
+
+    group_mode = True
+
+
+class ToAll(Pipeline):
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.source = Source()
+        self.sink = SinkOfAll()
+        self.source.output_port.connect(self.sink.input_port)
+
+
+@pytest.fixture
+def to_all(location: str) -> Iterator[ToAll]:
+    yield from made(ToAll, location)
+
+
+@pytest.mark.parametrize("partitions", [None, 3])
+def test_in_group_mode_each_member_gets_everything(to_all: ToAll, partitions: int | None) -> None:
+    to_all.sink.set_parameter("replicationFactor", 2)
+    to_all.source.set_parameter("replicationFactor", 1)
+    to_all.sink.input_port.set_parameter("partitions", partitions)
+    work = work_of(to_all)
+    work.records = readings(100)
+    PipelineExecutor(to_all).start()
+    expected = sorted(json.dumps(record) for record in work.records * 2)
+    assert len(work.got) == 3
+    for found in work.got.values():
+        assert sorted(json.dumps(record) for record in found) == expected
+    assert left_of(to_all) == []
+
+
+def test_in_group_mode_each_member_goes_on_from_its_own_position(to_all: ToAll) -> None:
+    """The principal fails after its first records; its next start gets the rest, the other member what it had not read."""
+    to_all.sink.set_parameter("replicationFactor", 1)
+    to_all.sink.input_port.set_parameter("maxRetrieveRecords", 10)
+    work = work_of(to_all)
+    work.records = readings(60)
+
+    def fail(operator: Operator, found: list[Any]) -> None:
+        if operator.is_principal():
+            operator.input_port.commit_current_read_offset()
+            if len(work.got[operator.get_full_name()]) >= 20:
+                raise ValueError("enough")
+
+    work.on_read = fail
+    with pytest.raises(PipelineFailedError, match="enough"):
+        PipelineExecutor(to_all).start()
+    work.records, work.on_read = [], lambda operator, found: None
+    before = len(work.got[to_all.sink.get_full_name()])
+    PipelineExecutor(to_all).start()
+    assert before == 20
+    for found in work.got.values():
+        assert {record["value"] for record in found} == set(range(60))
+    assert len(work.got[to_all.sink.get_full_name()]) == 60
+
+
+def left_of(pipeline: Any) -> list[str]:
+    """Channels that are still there."""
+    transport = PluginHost.default().make_transport(pipeline.sink.input_port.transport_location(), {})
+    name = f"{pipeline.sink.get_full_name()}.input_port"
+    found = [name] if transport.describe_channel(name) is not None else []
+    transport.close()
+    return found
+
+
+def test_in_sequential_mode_nothing_is_read_before_all_is_written(line: Line) -> None:
+    line.source.set_parameter("replicationFactor", 1)
+    line.sink.set_parameter("replicationFactor", 1)
+    line.sink.input_port.set_parameter("sequentialModeEnabled", True)
+    work = work_of(line)
+    work.records = readings(200)
+    ended: list[str] = []
+    work.on_end = ended.append
+    seen: list[int] = []
+    work.on_read = lambda operator, found: seen.append(len(ended)) if found else None
+    PipelineExecutor(line).start()
+    assert set(seen) == {2}
+    assert sum(len(found) for found in work.got.values()) == 400
+
+
+@pytest.mark.parametrize("size", [300])
+def test_in_sequential_mode_more_than_a_channels_bound_ends(line: Line, size: int, capfd: Any) -> None:
+    is_memory = str(line.source.output_port.get_parameter("channelLocation")).startswith("memory:")
+    if is_memory:
+        line.set_parameter(">>channelConfig", {"max.bytes": 20_000})
+    line.sink.input_port.set_parameter("sequentialModeEnabled", True)
+    line.source.output_port.set_parameter("lingerMs", 0)
+    work = work_of(line)
+    work.records = [{"text": "x" * 1000, "n": n} for n in range(size)]
+    PipelineExecutor(line).start()
+    assert work.got[line.sink.get_full_name()] == work.records
+    warned = capfd.readouterr().err.count("holds more than its bound of 20000 bytes (max.bytes) and grows on")
+    assert warned == (1 if is_memory else 0)
+
+
+def test_opening_waits_for_every_writer_that_has_not_joined_and_names_it(line: Line) -> None:
+    line.source.set_parameter("replicationFactor", 1)
+    line.sink.input_port.set_parameter("syncConnectionsOpen", True)
+    line.sink.input_port.set_parameter("portOpenTimeoutMs", 300)
+    run = PipelineRun.start(line, PluginHost.default())
+    session = run.enter(line.source, ExecutionMode.Standard)  # one of two
+    code = OperatorExecutor(line.sink, False, run=run).execute()
+    session.close()
+    run.finish("failed")
+    run.close()
+    assert code == 114
+
+
+def test_with_all_writers_there_opening_goes_on(line: Line) -> None:
+    line.source.set_parameter("replicationFactor", 2)
+    line.sink.input_port.set_parameter("syncConnectionsOpen", True)
+    line.sink.input_port.set_parameter("portOpenTimeoutMs", 20_000)
+    work_of(line).records = readings(10)
+    PipelineExecutor(line).start()
+    assert len(work_of(line).got[line.sink.get_full_name()]) == 30
+
+
+# --- cycles ---
+
+
+class Counter(Sink):
+    """Sends each number on, one lower; ends by itself with the first 0 when the test says so."""
+
+    def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.output_port = ChannelOutputPort()
+        self.ends_itself = False
+
+    def _on_running(self) -> bool | None:
+        found = self.input_port.retrieve()
+        work = WORK[self.get_context().get_full_name()]
+        with work.lock:
+            work.got.setdefault(self.get_full_name(), []).extend(found)
+        self.output_port.send([number - 1 for number in found if number > 0])
+        return True if self.ends_itself and 0 in found else None
+
+
+class Ring(Pipeline):
+    """source -> sink <-> back: the two count down in turn."""
+
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.source = Source()
+        self.sink = Counter()
+        self.back = Counter()
+        self.sink.ends_itself = True
+        self.source.output_port.connect(self.sink.input_port)
+        self.sink.output_port.connect(self.back.input_port)
+        self.back.output_port.connect(self.sink.input_port)
+
+
+@pytest.fixture
+def ring(location: str) -> Iterator[Ring]:
+    yield from made(Ring, location)
+
+
+def test_a_cycle_ends_when_one_of_its_members_ends_itself(ring: Ring) -> None:
+    work = work_of(ring)
+    work.records = [20]
+    assert set(PipelineExecutor(ring).start().values()) == {0}
+    assert work.got[ring.sink.get_full_name()] == list(range(20, -1, -2))
+    assert work.got[ring.back.get_full_name()] == list(range(19, 0, -2))
+    assert left_of(ring) == []
+
+
+def test_what_is_unread_in_a_cycle_is_told_with_its_count(ring: Ring, capfd: Any) -> None:
+    ring.sink.input_port.set_parameter("maxRetrieveRecords", 1)
+    work = work_of(ring)
+    work.records, work.step = [0, *range(100, 137)], 100
+    assert set(PipelineExecutor(ring).start().values()) == {0}
+    assert work.got[ring.sink.get_full_name()] == [0]
+    told = f"channel '{ring.sink.get_full_name()}.input_port' is deleted with 37 unread records"
+    assert capfd.readouterr().err.count(told) == 1
+
+
+# --- schemas ---
+
+NEWER = json.dumps(
+    {
+        "type": "record",
+        "name": "Reading",
+        "fields": [{"name": "value", "type": "long"}, {"name": "new", "type": "int", "default": 5}],
+    }
+)
+BROKEN = json.dumps({"type": "record", "name": "Reading", "fields": [{"name": "value", "type": "string"}]})
+
+
+@pytest.mark.filterwarnings("ignore:.*different schemas")
+@pytest.mark.parametrize("framing", ["batch", "record"])
+def test_a_reader_of_a_newer_schema_reads_by_avros_rules(line: Line, framing: str) -> None:
+    line.source.output_port.set_schema(READING)
+    line.sink.input_port.set_schema(NEWER)
+    line.source.output_port.set_parameter("framing", framing)
+    work_of(line).records = readings(5)
+    PipelineExecutor(line).start()
+    assert work_of(line).got[line.sink.get_full_name()] == [{"value": n, "new": 5} for n in range(5)]
+
+
+def test_schemas_that_cannot_be_resolved_are_refused_at_start_naming_ports_and_field(line: Line) -> None:
+    line.source.output_port.set_schema(READING)
+    line.sink.input_port.set_schema(BROKEN)
+    with pytest.raises(
+        SchemaError, match=r"sink\.input_port is connected to .*source\.output_port: .*field 'value'.*int.*string"
+    ):
+        PipelineExecutor(line).start()
+    assert not work_of(line).got

@@ -32,22 +32,16 @@ class Receiver(BlankOperator):
         self.output = ChannelOutputPort()
 
 
-class ReceiverOfAll(Receiver):
-    def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(name, *args, **kwargs)
-        self.all = ChannelInputPort(group_mode=True)
-
-
 class Pair(Pipeline):
-    def __init__(self, name: str, *args: Any, receiver: type[Receiver] = Receiver, **kwargs: Any) -> None:
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
         super().__init__(name, *args, **kwargs)
         self.sender = Sender()
-        self.receiver = receiver()
+        self.receiver = Receiver()
         self.receiver.input.connect(self.sender.output)
 
 
-def pair(receiver: type[Receiver] = Receiver) -> Pair:
-    made = Pair("refused", receiver=receiver)
+def pair() -> Pair:
+    made = Pair("refused")
     made.set_parameter(">>channelLocation", "memory:refused")
     return made
 
@@ -55,12 +49,6 @@ def pair(receiver: type[Receiver] = Receiver) -> Pair:
 def run_with(name: str, value: Any, where: Callable[[Pair], Any]) -> None:
     pipeline = pair()
     where(pipeline).set_parameter(name, value)
-    PipelineExecutor(pipeline).start()
-
-
-def run_a_cycle() -> None:
-    pipeline = pair()
-    pipeline.sender.feedback.connect(pipeline.receiver.output)
     PipelineExecutor(pipeline).start()
 
 
@@ -76,17 +64,11 @@ WAYS: Final[dict[str, list[Callable[[], object]]]] = {
         lambda v=v: run_with("deliveryGuarantee", v, lambda p: p.receiver)  # type: ignore[misc]
         for v in ("exactly-once", "at-most-once")
     ],
-    "input port, `sequentialModeEnabled`": [
-        lambda: run_with("sequentialModeEnabled", True, lambda p: p.receiver.input)
-    ],
-    "input port, `syncConnectionsOpen`": [lambda: run_with("syncConnectionsOpen", True, lambda p: p.receiver.input)],
     "input port, `errorPolicy`": [
         lambda v=v: run_with("errorPolicy", v, lambda p: p.receiver.input)  # type: ignore[misc]
         for v in ("retry", "dead-letter", "skip")
     ],
     "input port, `assignment`": [lambda: run_with("assignment", "group", lambda p: p.receiver.input)],
-    "input port, argument `group_mode`": [lambda: PipelineExecutor(pair(ReceiverOfAll)).start()],
-    "a cycle of connections": [run_a_cycle],
     "location": [
         lambda v=v: run_with("channelLocation", v, lambda p: p.receiver.input)  # type: ignore[misc]
         for v in ("amqp://host", "amqps://host")

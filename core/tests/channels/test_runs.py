@@ -330,8 +330,6 @@ def test_a_member_waits_for_a_writer_as_long_as_the_port_says(line: Callable[[],
 @pytest.mark.parametrize(
     ("path", "name", "value"),
     [
-        ("sink.input_port", "sequentialModeEnabled", True),
-        ("sink.input_port", "syncConnectionsOpen", True),
         ("sink.input_port", "errorPolicy", "skip"),
         ("source", "deliveryGuarantee", "exactly-once"),
         ("sink", "deliveryGuarantee", "at-most-once"),
@@ -349,18 +347,22 @@ def test_a_value_not_built_yet_is_refused_at_start_by_name(
         PipelineExecutor(pipeline).start()
 
 
-def test_a_cycle_is_refused_at_start_by_name(line: Callable[[], Line]) -> None:
+@pytest.mark.parametrize("name", ["sequentialModeEnabled", "syncConnectionsOpen"])
+def test_a_reader_in_a_cycle_that_is_to_wait_for_its_writers_is_refused_by_name(name: str) -> None:
     class Ring(Pipeline):
-        def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
-            super().__init__(name, *args, **kwargs)
+        def __init__(self, given: str, *args: Any, **kwargs: Any) -> None:
+            super().__init__(given, *args, **kwargs)
+            self.source = Source()
             self.one = Both()
             self.two = Both()
+            self.one.input_port.connect(self.source.output_port)
             self.one.output_port.connect(self.two.input_port)
             self.two.output_port.connect(self.one.input_port)
 
     pipeline = Ring("ring")
     pipeline.set_parameter(">>channelLocation", "memory:ring")
-    with pytest.raises(NotBuiltYetError, match="cycle"):
+    pipeline.two.input_port.set_parameter(name, True)
+    with pytest.raises(ConfigurationError, match=rf"ring\.two\.input_port: parameter '{name}' is True.*in a cycle"):
         PipelineExecutor(pipeline).start()
 
 

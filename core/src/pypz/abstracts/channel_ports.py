@@ -6,8 +6,9 @@ their plugins.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from pypz.core.channels.decoding import SCHEMA_TIMEOUT_MS
 from pypz.core.channels.headers import BATCH, FRAMINGS, RECORD
@@ -21,6 +22,9 @@ from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PortC
 from pypz.core.commons.faults import refuse
 from pypz.core.commons.parameters import OptionalParameter, RequiredParameter, given_value
 from pypz.core.specs.plugin import ExtendedPlugin, InputPortPlugin, OutputPortPlugin, PortPlugin, ResourceHandlerPlugin
+
+if TYPE_CHECKING:
+    from pypz.core.hooks.host import PluginHost
 
 ParamKeyChannelLocationConfig: Final = "channelLocation"
 ParamKeyChannelConfig: Final = "channelConfig"
@@ -149,6 +153,15 @@ class _ChannelPort(PortPlugin, ResourceHandlerPlugin, ExtendedPlugin, ChannelPor
         except PypzError as error:
             raise type(error)(f"{self.get_full_name()}: {error}") from error
 
+    def codec_of_schema(self, host: PluginHost) -> Codec | None:
+        """The codec of the port's schema; None where it has none.
+
+        Raises:
+            PypzError: No plugin knows the schema, or it makes no sense.
+        """
+        schema = self.get_schema()
+        return None if schema is None else host.make_codec(schema, self.content_type)
+
     def _timeout_s(self) -> float | None:
         return self._port_open_timeout_ms / 1000 if self._port_open_timeout_ms else None
 
@@ -210,18 +223,16 @@ class ChannelInputPort(_ChannelPort, InputPortPlugin):
         """Refuse values that this version does not carry out."""
         super().check()
         place = self.get_full_name()
-        self._refuse(ParamKeySequentialModeEnabled, place, {False})
-        self._refuse(ParamKeySyncConnectionsOpen, place, {False})
         self._refuse("errorPolicy", place, {"fail"})
         self._refuse("assignment", place, {"static"})
-        if self.is_in_group_mode():
-            raise NotBuiltYetError(f"{place}: group_mode=True is not carried out yet by this version; leave it out")
 
     def _on_resource_creation(self) -> bool:
         if self.is_principal():
-            count = self._partitions or max(1, self.get_group_size())
+            has_all = self.is_in_group_mode()
+            count = self._partitions or (1 if has_all else max(1, self.get_group_size()))
             options = {str(key): _as_text(value) for key, value in (self._topic_config or {}).items()}
-            self._session().create_channel(self, count, options)
+            is_held = bool(self._sequential_mode_enabled)
+            self._session().create_channel(self, count, options, has_all=has_all, is_held=is_held)
         return True
 
     def _on_resource_deletion(self) -> bool:
@@ -231,11 +242,13 @@ class ChannelInputPort(_ChannelPort, InputPortPlugin):
         return True
 
     def _on_port_open(self) -> bool:
-        timeout_s = self._timeout_s()
+        began, timeout_s = time.monotonic(), self._timeout_s()
         schema_timeout_ms = SCHEMA_TIMEOUT_MS if self._schema_timeout_ms is None else self._schema_timeout_ms
-        self._session().open_input(self, self._codec(), timeout_s, Reading(schema_timeout_ms / 1000))
-        if timeout_s is not None:
-            self._session().await_writer(self, timeout_s)
+        reading = Reading(schema_timeout_ms / 1000, self.is_in_group_mode(), bool(self._sequential_mode_enabled))
+        self._session().open_input(self, self._codec(), timeout_s, reading)
+        if timeout_s is not None or self._sync_connections_open:
+            left_s = None if timeout_s is None else max(0.0, timeout_s - (time.monotonic() - began))
+            self._session().await_writers(self, left_s, everyone=bool(self._sync_connections_open))
         return True
 
     def can_retrieve(self) -> bool:

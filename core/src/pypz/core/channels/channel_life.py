@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from pypz.core.channels.headers import names
+from pypz.core.channels.headers import group_of, names
 from pypz.core.channels.membership import Membership, PortEnds
-from pypz.core.channels.spi import ChannelSpec
+from pypz.core.channels.spi import ChannelInfo, ChannelSpec, Guarantee
 from pypz.core.channels.status import StatusHub, pack
+from pypz.core.channels.unread import Unread
 from pypz.core.commons.errors import RunConflictError, WokenError
 
 ADMIN_TIMEOUT_S: Final = 60.0
@@ -17,9 +18,30 @@ ALIVE_WAIT_S: Final = 2.5
 """Seconds in which an open run must beat to count as alive (semantics: run)."""
 
 
-def create_channel(membership: Membership, ends: PortEnds, partitions: int, options: Mapping[str, str]) -> None:
-    """Make the channel of an input port, and tell the run of it."""
-    spec = ChannelSpec(ends.ref.channels[0], partitions, options)
+def create_channel(
+    membership: Membership,
+    ends: PortEnds,
+    partitions: int,
+    options: Mapping[str, str],
+    *,
+    has_all: bool,
+    is_held: bool,
+) -> None:
+    """Make the channel of an input port, and tell the run of it.
+
+    Args:
+        membership: The principal of the reading group.
+        ends: Of the input port.
+        partitions: As many at least.
+        options: Settings of the channel itself.
+        has_all: Each member of the group reads all of it.
+        is_held: Nothing is read before all is written.
+    """
+    operator = membership.member.operator
+    size = membership.run.size_of(operator)
+    groups = {group_of(operator, index, has_all) for index in range(size)}
+    is_unbounded = is_held or membership.run.is_in_cycle(ends.port)
+    spec = ChannelSpec(ends.ref.channels[0], partitions, options, tuple(sorted(groups)), is_unbounded)
     info = membership.transport(ends).create_channel(spec, ADMIN_TIMEOUT_S)
     value = pack(run=membership.run.id, incarnation=info.incarnation, partitions=info.partitions)
     membership.hub(ends).put(f"channel/{info.name}", value)
@@ -46,8 +68,43 @@ def delete_channel(membership: Membership, ends: PortEnds, *, whatever_run: bool
         return
     info = membership.transport(ends).describe_channel(name)
     if info is not None:
+        if not whatever_run:
+            _tell_unread(membership, ends, hub, info)
         membership.transport(ends).delete_channel(info, ADMIN_TIMEOUT_S)
     hub.put(f"channel/{name}", None)
+
+
+def _tell_unread(membership: Membership, ends: PortEnds, hub: StatusHub, info: ChannelInfo) -> None:
+    """Say how many records are lost with the channel, where a reader has ended by itself before its writers."""
+    run, member = membership.run, membership.member
+    readers = [f"{member.operator}/{index}" for index in range(run.size_of(member.operator))]
+    early = [reader for reader in readers if info.name in (hub.value(f"closed/{reader}").get("left") or ())]
+    if not early:
+        return
+    has_all = ends.input is not None and ends.input.group != member.operator
+    groups = [group_of(member.operator, int(reader.rsplit("/", 1)[1]), has_all) for reader in early]
+    counts = [_count_unread(membership, ends, hub, info, group) for group in sorted(set(groups))]
+    records, is_complete = sum(count for count, _ in counts), all(complete for _, complete in counts)
+    if records or not is_complete:
+        membership.tell(
+            f"channel {info.name!r} is deleted with {'' if is_complete else 'at least '}{records} unread records: "
+            f"{names(early)} ended before the writers did"
+        )
+
+
+def _count_unread(
+    membership: Membership, ends: PortEnds, hub: StatusHub, info: ChannelInfo, group: str
+) -> tuple[int, bool]:
+    run = membership.run
+    writers = run.writers_of(ends.port)
+    epoch = membership.epochs.get(ends.address[0], 0)
+    client = membership.transport(ends).open_client(membership.member, epoch, Guarantee.AT_LEAST_ONCE)
+    try:
+        rest = Unread(client, info, group, run.id, writers, run.retired_writers(hub, info.name, writers))
+        is_complete = rest.count()
+        return rest.records, is_complete
+    finally:
+        client.close(5.0)
 
 
 def _refuse_alive(membership: Membership, hub: StatusHub, name: str) -> None:

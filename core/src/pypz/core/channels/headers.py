@@ -113,6 +113,15 @@ def partitions_of_member(info: ChannelInfo, index: int, size: int) -> list[int]:
     return [number for number in range(info.partitions) if number % size == index]
 
 
+def group_of(operator: str, index: int, has_all: bool) -> str:
+    """Name of the group by which a member commits: the operator's, or in group mode its own.
+
+    >>> group_of("pipe.reader", 1, True)
+    'pipe.reader.1'
+    """
+    return f"{operator}.{index}" if has_all else operator
+
+
 def names(writers: Iterable[str], at_most: int = 5) -> str:
     """List some writers in words.
 

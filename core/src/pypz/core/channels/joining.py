@@ -53,8 +53,11 @@ class Joining:
         """Say that this member has ended by itself, with its last figures."""
         m = self._membership
         statuses = [status.to_json() for ends in m.ends.values() for status in ends.told.values()]
+        with m.changed:
+            left = [end.info.name for end in m.inputs() if not end.has_ended()]
+        value = pack(run=m.run.id, start=m.member.start, statuses=statuses, left=left)
         for hub in m.hubs():
-            hub.put(f"closed/{m.member.key}", pack(run=m.run.id, start=m.member.start, statuses=statuses))
+            hub.put(f"closed/{m.member.key}", value)
 
     def leave(self) -> None:
         """Look for successors no more."""

@@ -30,6 +30,7 @@ from pypz.core.channels.spi import (
     Unit,
 )
 from pypz.core.commons.errors import BlockTooLargeError, ChannelGoneError, ConfigurationError, WokenError
+from pypz.core.hooks.loader import say
 
 DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
 """Bytes that one channel holds before `write` waits (chosen)."""
@@ -72,6 +73,8 @@ class _Channel:
     committed: dict[tuple[str, int], Committed] = field(default_factory=dict)
     readers: list[_Reader] = field(default_factory=list)
     groups: set[str] = field(default_factory=set)
+    is_unbounded: bool = False
+    has_warned: bool = False
 
     def drop_committed(self) -> bool:
         """Drop what every group has committed; tell whether anything went."""
@@ -144,11 +147,12 @@ class MemoryTransport:
             found = self._store.channels.get(spec.name)
             if found is None:
                 info = ChannelInfo(spec.name, spec.partitions, uuid.uuid4().hex[:12])
-                self._store.channels[spec.name] = _Channel(info, [_Partition() for _ in range(spec.partitions)])
-                return info
+                found = self._store.channels[spec.name] = _Channel(info, [_Partition() for _ in range(spec.partitions)])
             while len(found.partitions) < spec.partitions:
                 found.partitions.append(_Partition())
             found.info = ChannelInfo(spec.name, len(found.partitions), found.info.incarnation)
+            found.groups = set(spec.groups) or found.groups
+            found.is_unbounded = spec.is_unbounded
             return found.info
 
     def describe_channel(self, name: str) -> ChannelInfo | None:
@@ -355,6 +359,9 @@ class _Writer:
                 channel = self._store.channel(self._info)
                 if not channel.size_bytes or channel.size_bytes + size <= self._client.max_bytes:
                     break
+                if channel.is_unbounded:
+                    self._warn_once(channel)
+                    break
                 if not wait:
                     return False
                 if self._client.signal.was_woken("write"):
@@ -368,6 +375,15 @@ class _Writer:
                 if partition in reader.positions and partition not in reader.paused:
                     reader.signal.notify()
             return True
+
+    def _warn_once(self, channel: _Channel) -> None:
+        if not channel.has_warned:
+            channel.has_warned = True
+            say(
+                f"memory:{self._store.name}: channel {self._info.name!r} holds more than its bound of "
+                f"{self._client.max_bytes} bytes (max.bytes) and grows on: its reader waits for all writers, or is in a cycle "
+                "with them; what does not fit into memory needs another channelLocation"
+            )
 
     def partition_count(self) -> int:
         """Partitions now."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pypz.core.channels import pool
 from pypz.core.channels.client_loop import ClientLoop
 from pypz.core.channels.decoding import Decoders
-from pypz.core.channels.headers import Origin, names, partitions_of_member
+from pypz.core.channels.headers import Origin, group_of, names, partitions_of_member
 from pypz.core.channels.membership import Membership, PortEnds
 from pypz.core.channels.port import Reading, Writing
 from pypz.core.channels.reader import InputEnd
@@ -30,6 +30,7 @@ class Opening:
         self._membership = membership
         self._tick = tick
         self._lock = threading.Lock()
+        self._unlisten: list[Callable[[], None]] = []
 
     def open_input(self, ends: PortEnds, codec: Codec, timeout_s: float | None, reading: Reading) -> None:
         """Open the reading end: waits for the channel of this run."""
@@ -37,12 +38,14 @@ class Opening:
         ends.codec = codec
         info = self._await_channel(ends, ends.ref.channels[0], timeout_s)
         writers = m.run.writers_of(ends.port)
-        own = partitions_of_member(info, m.ref.index, m.run.size_of(m.member.operator))
+        size = m.run.size_of(m.member.operator)
+        own = list(range(info.partitions)) if reading.has_all else partitions_of_member(info, m.ref.index, size)
+        group = group_of(m.member.operator, m.ref.index, reading.has_all)
         loop = self._loop(ends)
         decoders = Decoders(codec, m.hub(ends), reading.schema_timeout_s, m.is_stopped)
 
         def start() -> InputEnd:
-            reader = loop.client.reader(info, m.member.operator, own, None)
+            reader = loop.client.reader(info, group, own, None)
             end = InputEnd(
                 info=info,
                 run=m.run.id,
@@ -51,6 +54,8 @@ class Opening:
                 changed=m.changed,
                 decoder_for=decoders.of,
                 tell=m.tell,
+                group=group,
+                is_held=reading.is_held,
                 retired=m.run.retired_writers(m.hub(ends), info.name, writers),
             )
             end.start(own)
@@ -58,24 +63,57 @@ class Opening:
             return end
 
         ends.input = loop.call(start)
+        if reading.is_held:
+            self._hold(ends, ends.input)
         loop.wake()
         self._opened(ends)
 
-    def await_writer(self, ends: PortEnds, timeout_s: float) -> None:
-        """Wait until one of the writers connected to an input port has joined the run (``portOpenTimeoutMs``)."""
+    def _hold(self, ends: PortEnds, end: InputEnd) -> None:
+        """Let go of an end once the last of its writers has said that it has ended."""
+        m = self._membership
+        hub = m.hub(ends)
+        writers = m.run.writing_members(ends.port)
+
+        def look(keys: frozenset[str]) -> None:
+            if end.is_held and not m.run.not_closed(hub, writers):
+                with m.changed:
+                    end.is_held = False
+                    m.changed.notify_all()
+
+        self._unlisten.append(hub.listen(look))
+        look(frozenset())
+
+    def await_writers(self, ends: PortEnds, timeout_s: float | None, *, everyone: bool) -> None:
+        """Wait until one of the writers connected to an input port has joined the run, or every one.
+
+        Raises:
+            TransportTimeoutError: Not within ``timeout_s``; names those that have not.
+        """
         m = self._membership
         hub = m.hub(ends)
         members = m.run.writing_members(ends.port)
+
+        def absent() -> list[str]:
+            gone = m.run.not_closed(hub, members)
+            return [w for w in members if w in gone and hub.value(f"joined/{w}").get("run") != m.run.id]
+
         if members:
             hub.wait_for(
-                lambda: True if any(hub.value(f"joined/{w}").get("run") == m.run.id for w in members) else None,
+                lambda: True if len(absent()) < (1 if everyone else len(members)) else None,
                 what=lambda: (
-                    f"a writer of channel {ends.ref.channels[0]!r}: none of {names(members)} has joined the run"
+                    f"{'every writer' if everyone else 'a writer'} of channel {ends.ref.channels[0]!r}: "
+                    f"{'' if everyone else 'none of '}{names(absent())} has {'not ' if everyone else ''}joined the run"
                 ),
                 timeout_s=timeout_s,
                 stopped=m.is_stopped,
                 tell=m.tell,
             )
+
+    def close(self) -> None:
+        """Look for ends of writers no more."""
+        for unlisten in self._unlisten:
+            unlisten()
+        self._unlisten.clear()
 
     def open_output(self, ends: PortEnds, codec: Codec, timeout_s: float | None, writing: Writing) -> None:
         """Open the writing ends: waits for the channels of this run; the schema is known before the first block."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from pypz.core.channels.session import MemberSession
+    from pypz.core.codecs.spi import Codec
+    from pypz.core.hooks.host import PluginHost
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,10 @@ class Reading:
 
     schema_timeout_s: float
     """Seconds to wait for the schema of a block when it is not known yet."""
+    has_all: bool = False
+    """Each member of the group reads the whole channel, and commits apart (``group_mode``)."""
+    is_held: bool = False
+    """Nothing is handed out before every writer has ended (``sequentialModeEnabled``)."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,10 @@ class ChannelPort(ABC):
     @abstractmethod
     def check(self) -> None:
         """Raise NotBuiltYetError or ConfigurationError for a value that cannot be carried out; before anything runs."""
+
+    def codec_of_schema(self, host: PluginHost) -> Codec | None:
+        """The codec of the port's schema; None where it has none."""
+        return None
 
     @abstractmethod
     def bind(self, session: MemberSession | None) -> None:

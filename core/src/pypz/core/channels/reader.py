@@ -81,6 +81,10 @@ class InputEnd:
     retired: frozenset[str] = frozenset()
     """Writers that will not come and have left nothing here: they count as ended."""
 
+    group: str = ""
+    """By which it commits."""
+    is_held: bool = False
+    """Nothing is handed out for now: the port waits until every writer has ended."""
     places: dict[int, _Place] = field(default_factory=dict)
     records: int = 0
     """Handed out since the port was opened."""
@@ -141,6 +145,8 @@ class InputEnd:
 
     def has_records(self) -> bool:
         """Whether a record can be handed out now. Passes over ends. With the lock held."""
+        if self.is_held:
+            return False
         if self._opened is not None:
             return True
         while self._queue:
@@ -154,7 +160,7 @@ class InputEnd:
 
     def has_ended(self) -> bool:
         """Whether every expected writer has ended in every own partition and all before was handed out. With the lock held."""
-        if self.has_records():
+        if self.is_held or self.has_records():
             return False
         return all(len(place.ended) == len(self.writers) for place in self.places.values())
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pypz.core.channels import pool
 from pypz.core.channels.channel_life import ADMIN_TIMEOUT_S, ALIVE_WAIT_S
+from pypz.core.channels.connections import Connections
 from pypz.core.channels.port import ChannelPort, channel_ports_of
 from pypz.core.channels.session import MemberSession, own_host
 from pypz.core.channels.spi import Guarantee, Member, StatusEntry, StatusStream, Transport
@@ -114,7 +115,6 @@ def _check(whole: Pipeline | Operator) -> None:
     Raises:
         NotBuiltYetError: Names place, value and what is accepted.
     """
-    readers: dict[str, set[str]] = {}
     for operator in operators_of(whole):
         name = operator.get_full_name()
         given = given_value(operator, "deliveryGuarantee")
@@ -126,20 +126,6 @@ def _check(whole: Pipeline | Operator) -> None:
         check_number(name, given_value(operator, "commitIntervalMs"), "commitIntervalMs", at_least=0)
         for port in channel_ports_of(operator):
             port.check()
-            if port.direction == "out":
-                readers.setdefault(name, set()).update(owner for owner, _ in port.connected_ports())
-    for name in readers:
-        reached, ahead = set[str](), list(readers[name])
-        while ahead:
-            reader = ahead.pop()
-            if reader == name:
-                raise NotBuiltYetError(
-                    f"{name}: its output comes back to it, by a cycle of connections, which this version does not carry "
-                    "out yet; take one of the connections out"
-                )
-            if reader not in reached:
-                reached.add(reader)
-                ahead += readers.get(reader, ())
 
 
 def faults_of(whole: Pipeline | Operator) -> list[PypzError]:
@@ -178,6 +164,7 @@ class PipelineRun:
         self.id = uuid.uuid4().hex[:12]
         self.host = host
         self._whole = whole
+        self._connections = Connections([port for op in operators_of(whole) for port in channel_ports_of(op)])
         self._member = member
         self._is_lone = member is not None
         self._prefix = namespace_of(whole)
@@ -272,6 +259,7 @@ class PipelineRun:
     def _connect(self) -> None:
         """Open all transports and their status streams, side by side."""
         _check(self._whole)
+        self._connections.check(self.host)
         addresses = self._addresses()
         for address in addresses:
             self._transports[address] = pool.acquire(self.host, address)
@@ -553,6 +541,10 @@ class PipelineRun:
     def size_of(self, operator: str) -> int:
         """Members of an operator's group, by the roster."""
         return self._groups.get(operator, 1)
+
+    def is_in_cycle(self, port: ChannelPort) -> bool:
+        """Whether what the owner of an input port sends may come back to that port."""
+        return self._connections.is_in_cycle(port)
 
     def writing_members(self, port: ChannelPort) -> list[str]:
         """Keys of the members that write to an input port, sorted."""

@@ -233,6 +233,7 @@ class MemberSession:
         m = self._membership
         m.is_closed = True
         self._joining.leave()
+        self._opening.close()
         for port, ends in m.ends.items():
             port.bind(None)
             for output in ends.outputs.values():
@@ -248,9 +249,18 @@ class MemberSession:
 
     # --- ports: channels ---
 
-    def create_channel(self, port: ChannelPort, partitions: int, options: dict[str, str]) -> None:
+    def create_channel(
+        self,
+        port: ChannelPort,
+        partitions: int,
+        options: dict[str, str],
+        *,
+        has_all: bool = False,
+        is_held: bool = False,
+    ) -> None:
         """Make the channel of an input port, and tell the run of it. The reading principal's task."""
-        channel_life.create_channel(self._membership, self._ends[port], partitions, options)
+        ends = self._ends[port]
+        channel_life.create_channel(self._membership, ends, partitions, options, has_all=has_all, is_held=is_held)
 
     def delete_channel(self, port: ChannelPort, *, whatever_run: bool) -> None:
         """Delete the channel of an input port once every reader and writer of the run has ended.
@@ -263,9 +273,9 @@ class MemberSession:
         """Open the reading end: waits for the channel of this run."""
         self._opening.open_input(self._ends[port], codec, timeout_s, reading)
 
-    def await_writer(self, port: ChannelPort, timeout_s: float) -> None:
-        """Wait until one of the writers connected to an input port has joined the run (``portOpenTimeoutMs``)."""
-        self._opening.await_writer(self._ends[port], timeout_s)
+    def await_writers(self, port: ChannelPort, timeout_s: float | None, *, everyone: bool) -> None:
+        """Wait until one of the writers connected to an input port has joined the run, or every one."""
+        self._opening.await_writers(self._ends[port], timeout_s, everyone=everyone)
 
     def open_output(self, port: ChannelPort, codec: Codec, timeout_s: float | None, writing: Writing) -> None:
         """Open the writing ends: waits for the channels of this run; the schema is known before the first block."""

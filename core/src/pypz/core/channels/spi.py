@@ -75,6 +75,11 @@ class ChannelSpec:
     partitions: int
     options: Mapping[str, str] = field(default_factory=dict)
     """The port's ``topicConfig``: passed on as they are."""
+    groups: Sequence[str] = ()
+    """Groups that will read it: a transport that drops what was read keeps a block until all of these have committed it."""
+    is_unbounded: bool = False
+    """A bound on what waits in it would stop the run for ever (a reader that waits for all writers, a cycle): where the
+    transport has one, it grows past it and warns."""
 
 
 @dataclass(frozen=True)

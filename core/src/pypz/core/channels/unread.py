@@ -1,0 +1,76 @@
+"""What nobody has read of a channel whose writers and readers have all ended: counted before it is deleted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from pypz.core.channels.headers import DATA, END, INCARNATION, KIND, RUN, WRITER, Note, count_of
+from pypz.core.channels.spi import ChannelClient, ChannelInfo, Received
+
+COUNT_S: Final = 30.0
+"""Seconds that counting may take (chosen); what was counted by then is told as "at least"."""
+READ_BLOCKS: Final = 64
+"""Blocks asked for at once (chosen)."""
+
+
+class Unread:
+    """Counts the records of one group behind its committed positions, up to the end of every writer."""
+
+    def __init__(
+        self,
+        client: ChannelClient,
+        info: ChannelInfo,
+        group: str,
+        run: str,
+        writers: Sequence[str],
+        retired: frozenset[str] = frozenset(),
+    ) -> None:
+        """Go to the committed positions.
+
+        Args:
+            client: Of its own: it reads nothing else.
+            info: The channel.
+            group: Whose positions count.
+            run: Whose ends count.
+            writers: The roster's, sorted.
+            retired: Those of them that have written no end, and will not.
+        """
+        self.records = 0
+        self._client = client
+        self._info = info
+        self._run = run
+        self._writers = writers
+        self._skip: dict[int, int] = {}
+        self._missing: dict[int, set[str]] = {}
+        reader = client.reader(info, group, list(range(info.partitions)), None)
+        for number in range(info.partitions):
+            committed = reader.committed(number)
+            note = Note.decode(committed.note, writers) if committed else Note("", "")
+            if committed is None or note.incarnation not in ("", info.incarnation):
+                committed, note = None, Note("", "")
+            self._skip[number] = note.index
+            self._missing[number] = set(writers) - retired - (note.ended if note.run == run else set())
+            reader.seek(number, committed.position if committed else "first")
+
+    def count(self, timeout_s: float = COUNT_S) -> bool:
+        """Read on to the ends; whether all of them were found in time, else `records` is too low."""
+        deadline = time.monotonic() + timeout_s
+        while any(self._missing.values()):
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return False
+            for block in self._client.read(READ_BLOCKS, left_s):
+                self._take(block)
+        return True
+
+    def _take(self, block: Received) -> None:
+        headers = block.block.headers
+        skipped = self._skip.pop(block.partition, 0)
+        if headers.get(INCARNATION, self._info.incarnation) != self._info.incarnation:
+            return
+        if headers.get(KIND, DATA) == DATA:
+            self.records += count_of(headers) - skipped
+        elif headers.get(KIND) == END and headers.get(RUN) == self._run:
+            self._missing[block.partition].discard(headers.get(WRITER, ""))
