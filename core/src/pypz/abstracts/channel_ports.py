@@ -317,10 +317,10 @@ class ChannelOutputPort(_ChannelPort, OutputPortPlugin):
         super().check()
         _check_choice(self.get_full_name(), "framing", given_value(self, "framing"), FRAMINGS)
         if given_value(self, "partitionBy") == "":
-            raise ConfigurationError(
-                f"{self.get_full_name()}: parameter 'partitionBy' is '', expected a field's name, such as 'id' or "
-                "'station.id'; leave it out to send to all partitions in turn"
+            text = (
+                f"{self.get_full_name()}: parameter 'partitionBy' is '', expected a field's name, such as 'station.id'"
             )
+            refuse(ConfigurationError(f"{text}; leave it out to send to all partitions in turn"))
 
     def _on_resource_creation(self) -> bool:
         return True
@@ -439,10 +439,8 @@ def _principal_name(port: Any) -> str:
 def _check_choice(place: str, name: str, given: Any, choices: Sequence[str]) -> None:
     """Refuse a word that is none of a parameter's; None means the first."""
     if given is not None and given not in choices:
-        raise ConfigurationError(
-            f"{place}: parameter {name!r} is {given!r}, expected {' or '.join(map(repr, choices))}; leave it out for "
-            f"{choices[0]!r}"
-        )
+        text = f"{place}: parameter {name!r} is {given!r}, expected {' or '.join(map(repr, choices))}"
+        refuse(ConfigurationError(f"{text}; leave it out for {choices[0]!r}"))
 
 
 def _as_text(value: Any) -> str:

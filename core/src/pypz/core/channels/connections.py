@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pypz.core.channels.port import ChannelPort
 from pypz.core.commons.errors import ConfigurationError, PypzError, SchemaError
+from pypz.core.commons.faults import refuse
 from pypz.core.commons.parameters import given_value
 
 if TYPE_CHECKING:
@@ -38,28 +39,22 @@ class Connections:
                 ahead.append(reader)
         return bool(writers & reached)
 
-    def check(self, host: PluginHost) -> None:
-        """Refuse what can never work.
+    def check(self) -> None:
+        """Refuse readers in a cycle that are to wait for their writers, which wait for them.
 
         Raises:
-            ConfigurationError: A reader in a cycle is to wait for its writers, which wait for it.
-            SchemaError: A reader's schema cannot read what a writer's schema writes; names both ports and the field.
+            ConfigurationError: Names port and parameter.
         """
         for port in self._ports:
             if port.direction == "in":
                 self._refuse_waiting_in_a_cycle(port)
-        self._refuse_schemas(host)
 
-    def _refuse_waiting_in_a_cycle(self, port: ChannelPort) -> None:
-        for name in WAIT_FOR_WRITERS:
-            if given_value(port, name) and self.is_in_cycle(port):
-                raise ConfigurationError(
-                    f"{port.owner_name()}.{port.get_simple_name()}: parameter {name!r} is True, and the port is in a cycle "
-                    "of connections: it would wait for writers that wait for it; set it to False, or take one of the "
-                    "connections out"
-                )
+    def check_schemas(self, host: PluginHost) -> None:
+        """Refuse schemas that do not resolve.
 
-    def _refuse_schemas(self, host: PluginHost) -> None:
+        Raises:
+            SchemaError: A reader's schema cannot read what a writer's schema writes; names both ports and the field.
+        """
         places = {(port.owner_name(), port.get_simple_name()): port for port in self._ports}
         codecs = {place: _codec(port, host) for place, port in places.items()}
         for place, reader in places.items():
@@ -70,6 +65,14 @@ class Connections:
                 writes = codecs.get(other)
                 if writes is not None and writes.fingerprint != reads.fingerprint:
                     _refuse_pair(".".join(other), writes, ".".join(place), reads)
+
+    def _refuse_waiting_in_a_cycle(self, port: ChannelPort) -> None:
+        for name in WAIT_FOR_WRITERS:
+            if given_value(port, name) and self.is_in_cycle(port):
+                place = f"{port.owner_name()}.{port.get_simple_name()}"
+                text = f"{place}: parameter {name!r} is True, and the port is in a cycle of connections"
+                way_out = "set it to False, or take one of the connections out"
+                refuse(ConfigurationError(f"{text}: it would wait for writers that wait for it; {way_out}"))
 
 
 def _codec(port: ChannelPort, host: PluginHost) -> Codec | None:

@@ -133,6 +133,7 @@ def faults_of(whole: Pipeline | Operator) -> list[PypzError]:
     found: dict[str, PypzError] = {}
     parts = [(op, channel_ports_of(op)) for op in operators_of(whole)]
     checks = [port.check for _, ports in parts for port in ports]
+    checks.append(Connections([port for _, ports in parts for port in ports]).check)
     checks += [partial(_check, part) for part in (*(op for op, _ in parts), whole)]
     for check in checks:
         with collecting() as faults:
@@ -259,7 +260,8 @@ class PipelineRun:
     def _connect(self) -> None:
         """Open all transports and their status streams, side by side."""
         _check(self._whole)
-        self._connections.check(self.host)
+        self._connections.check()
+        self._connections.check_schemas(self.host)
         addresses = self._addresses()
         for address in addresses:
             self._transports[address] = pool.acquire(self.host, address)
