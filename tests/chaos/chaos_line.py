@@ -14,25 +14,31 @@ SCHEMA = '{"type": "record", "name": "Number", "fields": [{"name": "value", "typ
 
 
 class Source(Operator):
-    """Sends the numbers below ``count``, ten at a time with a pause; begins anew after a restart."""
+    """Sends the numbers below ``count``, ten at a time with a pause; goes on after a restart only when it keeps notes."""
 
     count = OptionalParameter(int)
+    keeps_notes = OptionalParameter(bool, alt_name="keepsNotes")
     pause_ms = OptionalParameter(int, alt_name="pauseMs")
 
     def __init__(self, name: str | None = None, *args: object, **kwargs: object) -> None:
         super().__init__(name, *args, **kwargs)
         self.output_port = ChannelOutputPort(schema=SCHEMA)
         self.count = 1000
+        self.keeps_notes = False
         self.pause_ms = 20
         self.sent = 0
 
     def _on_init(self) -> bool:
+        self.sent = int(self.get_checkpoint() or b"0")
+        print(f"resumed {self.sent}", flush=True)
         return True
 
     def _on_running(self) -> bool | None:
         batch = [{"value": value} for value in range(self.sent, min(self.sent + 10, self.count))]
         self.output_port.send(batch)
         self.sent += len(batch)
+        if self.keeps_notes:
+            self.checkpoint(str(self.sent).encode())
         print(f"sent {self.sent}", flush=True)
         time.sleep(self.pause_ms / 1000)
         return self.sent >= self.count

@@ -8,8 +8,9 @@ import sys
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ class Process:
 class Drill:
     """One run of the line with a process for each member."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, parameters: Sequence[tuple[str, str, Any]] = ()) -> None:
         sys.path.insert(0, str(HERE))
         try:
             from chaos_line import ChaosLine
@@ -72,6 +73,8 @@ class Drill:
             sys.path.remove(str(HERE))
         pipeline = ChaosLine(f"chaos_{uuid.uuid4().hex[:8]}")
         pipeline.set_parameter(">>channelLocation", f"kafka://{BOOTSTRAP}")
+        for operator, name, value in parameters:
+            getattr(pipeline, operator).set_parameter(name, value)
         self.config = folder / "pipeline.yaml"
         self.config.write_text(str(pipeline))
         self.run = uuid.uuid4().hex[:12]
@@ -93,8 +96,9 @@ class Drill:
 
 
 @pytest.fixture
-def drill(tmp_path: Path) -> Iterator[Drill]:
-    made = Drill(tmp_path)
+def drill(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Drill]:
+    """A drill; indirect parameters are (operator, parameter, value), other than the defaults."""
+    made = Drill(tmp_path, getattr(request, "param", ()))
     yield made
     for member in made.members:
         if member.process.poll() is None:
@@ -120,6 +124,45 @@ def test_a_killed_writer_never_counts_as_finished_and_its_restart_ends_the_run(d
     assert [member.end() for member in (again, copier, sink)] == [0, 0, 0], sink.lines[-5:]
     counts = Counter(sink.numbers("got"))
     assert set(counts) == set(range(COUNT))  # without a member note a source begins anew: doubled, never lost
+
+
+@pytest.mark.parametrize("drill", [[("source", "keepsNotes", True)]], indirect=True, ids=["notes"])
+def test_a_killed_source_goes_on_by_its_note(drill: Drill) -> None:
+    sink, copier, source = drill.start_line()
+    for at in (300, 550, 750):
+        source.wait_for("sent", at)
+        source.kill()
+        killed = source
+        source = drill.start("source")
+        source.wait_for("resumed", 1)
+        print(
+            f"killed the source at {max(killed.numbers('sent'))} of {COUNT} records; resumed at {source.numbers('resumed')[0]}"
+        )
+    assert [member.end() for member in (source, copier, sink)] == [0, 0, 0], source.lines[-5:]
+    numbers = sink.numbers("got")
+    counts = Counter(numbers)
+    assert set(counts) == set(range(COUNT)), "records were lost"
+    assert list(dict.fromkeys(numbers)) == list(range(COUNT)), "the order was lost"
+    doubled = sum(count - 1 for count in counts.values())
+    print(f"killed the source 3 times; lost 0, doubled {doubled}")
+    assert doubled <= 3 * 200  # as below, a kill
+
+
+@pytest.mark.parametrize(
+    "drill", [[("copier", "deliveryGuarantee", "at-most-once")]], indirect=True, ids=["at-most-once"]
+)
+def test_a_copier_at_most_once_that_is_killed_doubles_nothing(drill: Drill) -> None:
+    sink, copier, source = drill.start_line()
+    copier.wait_for("copied", 500)
+    copier.kill()
+    again = drill.start("copier")
+    assert [member.end() for member in (source, again, sink)] == [0, 0, 0], again.lines[-5:]
+    numbers = sink.numbers("got")
+    assert numbers == sorted(set(numbers)), "a record came twice, or the order was lost"
+    print(
+        f"killed the copier at {max(copier.numbers('copied'))} of {COUNT} records; lost {COUNT - len(numbers)}, doubled 0"
+    )
+    assert COUNT - len(numbers) <= 200
 
 
 @pytest.mark.parametrize("victim", ["copier", "sink"])

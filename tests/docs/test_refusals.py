@@ -60,10 +60,7 @@ def documented() -> dict[str, list[str]]:
 
 
 WAYS: Final[dict[str, list[Callable[[], object]]]] = {
-    "operator, `deliveryGuarantee`": [
-        lambda v=v: run_with("deliveryGuarantee", v, lambda p: p.receiver)  # type: ignore[misc]
-        for v in ("exactly-once", "at-most-once")
-    ],
+    "operator, `deliveryGuarantee`": [lambda: run_with("deliveryGuarantee", "exactly-once", lambda p: p.receiver)],
     "input port, `errorPolicy`": [
         lambda v=v: run_with("errorPolicy", v, lambda p: p.receiver.input)  # type: ignore[misc]
         for v in ("retry", "dead-letter", "skip")

@@ -332,7 +332,6 @@ def test_a_member_waits_for_a_writer_as_long_as_the_port_says(line: Callable[[],
     [
         ("sink.input_port", "errorPolicy", "skip"),
         ("source", "deliveryGuarantee", "exactly-once"),
-        ("sink", "deliveryGuarantee", "at-most-once"),
     ],
 )
 def test_a_value_not_built_yet_is_refused_at_start_by_name(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pypz.core.channels.spi import Block, ChannelInfo, ChannelSpec, Committed, Received, Unit
+from pypz.core.channels.spi import Block, ChannelInfo, ChannelSpec, Committed, Member, Received, Unit
 from pypz.core.commons.errors import (
     ConfigurationError,
     PositionGoneError,
@@ -21,6 +21,7 @@ from pypz.core.commons.errors import (
 )
 from pypz.plugins.kafka_io.client import KafkaClient
 from pypz.plugins.kafka_io.config import Config
+from pypz.plugins.kafka_io.notes import MemberNotes
 from pypz.plugins.kafka_io.topics import Topics
 from pypz.plugins.kafka_io.transport import KafkaTransport
 
@@ -258,7 +259,8 @@ def test_a_full_producer_refuses_waits_is_woken_and_goes_on_and_a_flush_tells_th
 ) -> None:
     """3, 46: as long as no broker answers."""
     config = Config("kafka://127.0.0.1:1", {"queue.buffering.max.messages": "10"})
-    client = KafkaClient(config, Topics(config))
+    topics = Topics(config)
+    client = KafkaClient(config, topics, MemberNotes(topics, Member("p", "p.o", 0, "start"), 1))
     writer = client.writer(channel)
     for number in range(10):
         assert writer.write(0, block(str(number)))
@@ -278,7 +280,8 @@ def test_a_full_producer_lets_a_waiting_write_go_on(
 ) -> None:
     """3."""
     config = Config(location, {"queue.buffering.max.messages": "3"})
-    client = KafkaClient(config, Topics(config))
+    topics = Topics(config)
+    client = KafkaClient(config, topics, MemberNotes(topics, Member("p", "p.o", 0, "start"), 1))
     writer = client.writer(channel)
     for number in range(300):
         assert writer.write(0, block(str(number)))

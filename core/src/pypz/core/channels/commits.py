@@ -6,9 +6,11 @@ import threading
 import time
 from typing import Final
 
+from pypz.core.channels.checkpoints import Checkpoints
 from pypz.core.channels.client_loop import ClientLoop
-from pypz.core.channels.membership import Membership
-from pypz.core.channels.spi import Committed, Unit
+from pypz.core.channels.membership import Membership, PortEnds
+from pypz.core.channels.reader import InputEnd
+from pypz.core.channels.spi import Committed, MemberNote, Unit
 from pypz.core.commons.errors import RetriableError, TransportTimeoutError
 
 COMMIT_TIMEOUT_S: Final = 10.0
@@ -24,8 +26,9 @@ TROUBLE_INTERVAL_S: Final = 30.0
 class Commits:
     """What is due for commit, since when, and committing it. At most one unit is in commit."""
 
-    def __init__(self, membership: Membership, interval_s: float) -> None:
+    def __init__(self, membership: Membership, checkpoints: Checkpoints, interval_s: float) -> None:
         self._membership = membership
+        self._checkpoints = checkpoints
         self._interval_s = interval_s
         self._due: dict[tuple[str, int], Committed] = {}
         self._marks: dict[str, tuple[int, int]] = {}
@@ -39,7 +42,7 @@ class Commits:
         """Note all that was handed out as due for commit."""
         m = self._membership
         with m.changed:
-            moved = False
+            moved = self._checkpoints.close_unit()
             for end in m.inputs():
                 end.has_records()  # passes over ends that are next
                 mark = end.mark()
@@ -75,46 +78,87 @@ class Commits:
         if next(iter(m.loops.values()), None) is not loop:
             return None
         now = time.monotonic()
-        if self._at is not None and now >= self._at and m.outcome is None:
-            if self._committing.locked():
-                self._at = now + BUSY_S
-            else:
-                try:
-                    if not self.try_commit(wait=False):
-                        self._at = now + BUSY_S
-                except (RetriableError, TransportTimeoutError) as error:
-                    self._at = time.monotonic() + 1.0
-                    self.tell_trouble(error)
+        if self._at is not None and now >= self._at and m.outcome is None and not m.is_fenced:
+            try:
+                if not self.try_commit(wait=False):
+                    self._at = now + BUSY_S
+            except (RetriableError, TransportTimeoutError) as error:
+                self._at = time.monotonic() + 1.0
+                self.tell_trouble(error)
         return self._at
 
     def try_commit(self, *, wait: bool) -> bool:
         """Flush every output of every transport, only then commit positions; False when it had to wait and may not."""
+        if not self._committing.acquire(blocking=wait):
+            return False  # a client's thread must not wait here: whoever commits may be waiting for that thread
+        try:
+            return self._commit(wait)
+        finally:
+            self._committing.release()
+
+    def commit_handed_out(self, ends: PortEnds, end: InputEnd) -> None:
+        """At most once: commit what an input port is about to hand out, before it does.
+
+        Raises:
+            TransportError: It cannot be committed; then nothing must be handed out.
+        """
         m = self._membership
         with self._committing:
             with m.changed:
-                due, self._due = self._due, {}
-                marks = dict(self._marks)
-            try:
-                for output in m.outputs():
-                    if not output.send_pending(wait):
-                        self._put_back(due)
-                        return False
-                for loop in list(m.loops.values()):
-                    loop.client.flush(COMMIT_TIMEOUT_S)
-                for loop in list(m.loops.values()):
-                    positions = {key: value for key, value in due.items() if key[0] in loop.inputs}
-                    if positions:
-                        _commit_on(loop, Unit(positions))
-            except BaseException:
-                self._put_back(due)
-                raise
-            self.trouble = ""
-            with m.changed:
-                self._at = time.monotonic() + self._interval_s if self._due else None
-                for end in m.inputs():
-                    if end.info.name in marks:
-                        end.committed_entries, end.committed_records = marks[end.info.name]
-            return True
+                mark = end.mark()
+                due = {**{key: value for key, value in self._due.items() if key[0] == end.info.name}, **mark.committed}
+                self._due = {key: value for key, value in self._due.items() if key[0] != end.info.name}
+                self._marks[end.info.name] = mark.consumed, mark.records
+            deadline = time.monotonic() + LAST_COMMIT_S
+            while True:
+                m.raise_failure()
+                try:
+                    _commit_on(m.loops[ends.address], Unit(due))
+                    break
+                except (RetriableError, TransportTimeoutError) as error:
+                    if time.monotonic() > deadline or m.is_stopped():
+                        raise
+                    self.tell_trouble(error)
+            self._committed({end.info.name: (mark.consumed, mark.records)})
+
+    # --- below: with `_committing` held ---
+
+    def _commit(self, wait: bool) -> bool:
+        m = self._membership
+        if m.is_fenced:
+            m.raise_failure()
+        with m.changed:
+            due, self._due = self._due, {}
+            marks = dict(self._marks)
+            note = self._checkpoints.take_due()
+        try:
+            for output in m.outputs():
+                if not output.send_pending(wait):
+                    self._put_back(due, note)
+                    return False
+            loops = m.loops_in_order()
+            for loop in loops:
+                loop.client.flush(COMMIT_TIMEOUT_S)
+            for loop in loops:
+                positions = {key: value for key, value in due.items() if key[0] in loop.inputs}
+                own_note = note if loop is m.home_loop else None
+                if positions or own_note is not None:
+                    _commit_on(loop, Unit(positions, own_note))
+        except BaseException:
+            self._put_back(due, note)
+            raise
+        self._committed(marks)
+        return True
+
+    def _committed(self, marks: dict[str, tuple[int, int]]) -> None:
+        self.trouble = ""
+        m = self._membership
+        with m.changed:
+            is_more = bool(self._due) or self._checkpoints.is_due
+            self._at = time.monotonic() + self._interval_s if is_more else None
+            for end in m.inputs():
+                if end.info.name in marks:
+                    end.committed_entries, end.committed_records = marks[end.info.name]
 
     def tell_trouble(self, error: Exception) -> None:
         """Say that a commit failed for now, but not too often."""
@@ -124,9 +168,10 @@ class Commits:
             self._trouble_told = now
             self._membership.tell(f"cannot commit yet, tries on: {error}")
 
-    def _put_back(self, due: dict[tuple[str, int], Committed]) -> None:
+    def _put_back(self, due: dict[tuple[str, int], Committed], note: MemberNote | None) -> None:
         with self._membership.changed:
             self._due = {**due, **self._due}
+            self._checkpoints.put_back(note)
 
 
 def _commit_on(loop: ClientLoop, unit: Unit) -> None:

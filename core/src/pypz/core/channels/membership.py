@@ -10,10 +10,11 @@ from pypz.core.channels import pool
 from pypz.core.channels.client_loop import ClientLoop
 from pypz.core.channels.port import ChannelPort
 from pypz.core.channels.reader import InputEnd
-from pypz.core.channels.spi import Member, Transport
+from pypz.core.channels.spi import Guarantee, Member, Transport
 from pypz.core.channels.status import StatusHub
 from pypz.core.channels.writer import OutputEnd
 from pypz.core.codecs.spi import Codec
+from pypz.core.commons.parameters import given_value
 from pypz.core.hooks.events import ChannelStatus, OperatorRef, PortRef
 from pypz.core.hooks.loader import say
 from pypz.core.specs.instance import Internals
@@ -58,6 +59,7 @@ class Membership:
         self.epochs: dict[str, int] = {}
         self.outcome: Outcome | None = None
         self.failure: Exception | None = None
+        self.guarantee = Guarantee(given_value(operator, "deliveryGuarantee") or Guarantee.AT_LEAST_ONCE.value)
         self.is_interrupted = False
         self.is_fenced = False
         self.is_closed = False
@@ -100,6 +102,20 @@ class Membership:
         return self.is_interrupted or self.failure is not None
 
     # --- what it has ---
+
+    @property
+    def home(self) -> pool.Address | None:
+        """Where the member note is kept: the transport of the first port, the same over all starts; None without ports."""
+        return next((ends.address for ends in self.ends.values()), None)
+
+    @property
+    def home_loop(self) -> ClientLoop | None:
+        """The client that keeps the member note; None when it is not open."""
+        return None if self.home is None else self.loops.get(self.home)
+
+    def loops_in_order(self) -> list[ClientLoop]:
+        """All clients, the one that keeps the member note first."""
+        return [loop for _, loop in sorted(self.loops.items(), key=lambda item: item[0] != self.home)]
 
     def inputs(self) -> list[InputEnd]:
         """All reading ends that are open."""

@@ -114,6 +114,8 @@ class _Store:
         self.room = threading.Condition(self.lock)
         self.channels: dict[str, _Channel] = {}
         self.status: dict[str, _Status] = {}
+        self.notes: dict[tuple[str, str], MemberNote] = {}
+        """By pipeline and member."""
         self.users = 0
 
     def channel(self, info: ChannelInfo) -> _Channel:
@@ -188,15 +190,17 @@ class MemoryTransport:
         """Remove the pipeline's stream."""
         with self._store.lock:
             self._store.status.pop(pipeline, None)
+            for place in [place for place in self._store.notes if place[0] == pipeline]:
+                del self._store.notes[place]
 
     def observe(self, channel: ChannelInfo) -> _Reader:
         """A reader of all partitions that commits nothing."""
-        client = _Client(self._store, self.max_bytes)
+        client = _Client(self._store, self.max_bytes, None)
         return client.open_reader(channel, None, range(channel.partitions))
 
     def open_client(self, member: Member, epoch: int, guarantee: Guarantee) -> _Client:
         """All ends of one member."""
-        return _Client(self._store, self.max_bytes)
+        return _Client(self._store, self.max_bytes, member)
 
     def close(self) -> None:
         """Give up the NAME; the last one to do so forgets all it held."""
@@ -249,15 +253,21 @@ class _Signal:
 class _Client:
     """All ends of one member in one store."""
 
-    def __init__(self, store: _Store, max_bytes: int) -> None:
+    def __init__(self, store: _Store, max_bytes: int, member: Member | None) -> None:
         self._store = store
         self._max_bytes = max_bytes
+        self._member = member
         self.signal = _Signal(store.lock)
         self.readers: list[_Reader] = []
 
     def settle(self, timeout_s: float) -> MemberNote | None:
-        """Nothing can be left open in memory."""
-        return None
+        """Give the member's note; nothing can be left open in memory."""
+        with self._store.lock:
+            return self._store.notes.get(self._place_of_note())
+
+    def _place_of_note(self) -> tuple[str, str]:
+        assert self._member is not None, "observers have no note"
+        return self._member.pipeline, self._member.key
 
     def writer(self, channel: ChannelInfo) -> _Writer:
         """Open a writer."""
@@ -307,6 +317,7 @@ class _Client:
     def commit(self, unit: Unit, timeout_s: float) -> None:
         """Store positions and notes, drop what nobody needs any more."""
         with self._store.lock:
+            self._store_note(unit.member_note)
             touched = []
             for (name, number), committed in unit.positions.items():
                 for reader in self.readers:
@@ -315,6 +326,12 @@ class _Client:
                         touched.append(reader.channel)
             if any([channel.drop_committed() for channel in touched]):
                 self._store.room.notify_all()
+
+    def _store_note(self, note: MemberNote | None) -> None:
+        if note is not None and note.value:
+            self._store.notes[self._place_of_note()] = note
+        elif note is not None:
+            self._store.notes.pop(self._place_of_note(), None)
 
     def abort(self) -> None:
         """No transactions here."""

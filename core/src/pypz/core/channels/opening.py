@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from pypz.core.channels import pool
@@ -13,7 +14,7 @@ from pypz.core.channels.headers import Origin, group_of, names, partitions_of_me
 from pypz.core.channels.membership import Membership, PortEnds
 from pypz.core.channels.port import Reading, Writing
 from pypz.core.channels.reader import InputEnd
-from pypz.core.channels.spi import ChannelInfo, Guarantee
+from pypz.core.channels.spi import ChannelClient, ChannelInfo, MemberNote, TellsCause
 from pypz.core.channels.status import pack
 from pypz.core.channels.writer import OutputEnd
 from pypz.core.codecs.spi import Codec
@@ -24,10 +25,24 @@ SETTLE_TIMEOUT_S: Final = 60.0
 
 
 class Opening:
-    """Opens the ends of one member's ports; ``tick`` is what its clients' threads do when something is due."""
+    """Opens the ends of one member's ports."""
 
-    def __init__(self, membership: Membership, tick: Callable[[pool.Address, ClientLoop], float | None]) -> None:
+    def __init__(
+        self,
+        membership: Membership,
+        *,
+        found_note: Callable[[MemberNote], None],
+        tick: Callable[[pool.Address, ClientLoop], float | None],
+    ) -> None:
+        """Take part in a session.
+
+        Args:
+            membership: Whose ports.
+            found_note: Told of the note of an earlier start.
+            tick: What the threads of its clients do when something is due; gives the seconds until the next time.
+        """
         self._membership = membership
+        self._found_note = found_note
         self._tick = tick
         self._lock = threading.Lock()
         self._unlisten: list[Callable[[], None]] = []
@@ -125,9 +140,9 @@ class Opening:
             hub.put(key, pack(content_type=codec.content_type, schema=codec.schema_text))
         if not ends.ref.channels:
             m.tell(f"port {ends.ref.name!r} is connected to nothing: what it sends goes nowhere; connect() it")
+        loop = self._loop(ends)
         for name in ends.ref.channels:
             info = self._await_channel(ends, name, timeout_s)
-            loop = self._loop(ends)
             epoch = m.epochs.get(ends.address[0], 0)
             ends.outputs[name] = OutputEnd(
                 loop.client.writer(info),
@@ -138,7 +153,7 @@ class Opening:
                 send_timeout_s=writing.send_timeout_s,
                 wake=loop.client.wake,
                 stopped=m.is_stopped,
-                last_cause=lambda: "",
+                last_cause=partial(_last_cause, loop.client),
                 first_partition=m.ref.index,
                 framing=writing.framing,
             )
@@ -153,8 +168,10 @@ class Opening:
     def _open_loop(self, ends: PortEnds) -> ClientLoop:
         m = self._membership
         epoch = m.epochs.get(ends.address[0], 0)
-        client = m.transport(ends).open_client(m.member, epoch, Guarantee.AT_LEAST_ONCE)
-        client.settle(SETTLE_TIMEOUT_S)
+        client = m.transport(ends).open_client(m.member, epoch, m.guarantee)
+        note = client.settle(SETTLE_TIMEOUT_S)
+        if ends.address == m.home and note is not None:
+            self._found_note(note)
         found = ClientLoop(
             client, m.ref.name, m.changed, lambda: self._tick_of(ends.address), m.fail, self._tell_earlier
         )
@@ -197,3 +214,7 @@ class Opening:
         loop = self._membership.loops.get(ends.address)
         if loop is not None:
             loop.wake()
+
+
+def _last_cause(client: ChannelClient) -> str:
+    return client.last_cause() if isinstance(client, TellsCause) else ""

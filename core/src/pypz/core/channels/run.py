@@ -15,7 +15,7 @@ from pypz.core.channels.channel_life import ADMIN_TIMEOUT_S, ALIVE_WAIT_S
 from pypz.core.channels.connections import Connections
 from pypz.core.channels.port import ChannelPort, channel_ports_of
 from pypz.core.channels.session import MemberSession, own_host
-from pypz.core.channels.spi import Guarantee, Member, StatusEntry, StatusStream, Transport
+from pypz.core.channels.spi import Guarantee, Member, MemberNote, StatusEntry, StatusStream, Transport, Unit
 from pypz.core.channels.status import StatusHub, pack, unpack, with_prefix
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PypzError, RunConflictError
 from pypz.core.commons.faults import collecting, refuse
@@ -40,6 +40,9 @@ RELAY_CLOSE_S: Final = 5.0
 SKIPPED_VARIABLE: Final = "PYPZ_SKIPPED"
 """Environment variable with the full names, separated by commas, of operators that a starter of lone members leaves out
 (mode Skip): they are not in the roster, nobody waits for them."""
+
+GUARANTEES: Final = (Guarantee.AT_LEAST_ONCE.value, Guarantee.AT_MOST_ONCE.value)
+"""Values of ``deliveryGuarantee`` that this version carries out; the first is the default."""
 
 _TEMPLATES: Final = TemplateResolver("$(", ")")
 
@@ -118,11 +121,14 @@ def _check(whole: Pipeline | Operator) -> None:
     for operator in operators_of(whole):
         name = operator.get_full_name()
         given = given_value(operator, "deliveryGuarantee")
-        if given not in (None, Guarantee.AT_LEAST_ONCE.value):
-            raise NotBuiltYetError(
-                f"{name}: parameter 'deliveryGuarantee' is {given!r}, which this version does not carry out yet; "
-                f"expected {Guarantee.AT_LEAST_ONCE.value!r}; leave it out"
+        if given not in (None, *GUARANTEES):
+            kind = NotBuiltYetError if given == Guarantee.EXACTLY_ONCE.value else ConfigurationError
+            text = (
+                f"{name}: parameter 'deliveryGuarantee' is {given!r}, which this version does not carry out"
+                f"{' yet' if kind is NotBuiltYetError else ''}; expected {' or '.join(map(repr, GUARANTEES))}; leave it out "
+                f"for {GUARANTEES[0]!r}"
             )
+            refuse(kind(text))
         check_number(name, given_value(operator, "commitIntervalMs"), "commitIntervalMs", at_least=0)
         for port in channel_ports_of(operator):
             port.check()
@@ -212,6 +218,7 @@ class PipelineRun:
             superseded = {location: run._refuse_alive(hub) for location, hub in run._hubs.items()}
             if fresh:
                 run._delete_channels()
+                run._delete_notes()
             for location, hub in run._hubs.items():
                 run._open_at(location, hub, superseded[location])
             for location, hub in run._hubs.items():
@@ -385,6 +392,21 @@ class PipelineRun:
                     if info is not None:
                         self._transports[address].delete_channel(info, ADMIN_TIMEOUT_S)
                         self._hubs[address[0]].put(f"channel/{info.name}", None)
+
+    def _delete_notes(self) -> None:
+        """Remove the notes of all members; each is joined for that, since a transport may take them from the newest start only."""
+        for operator in operators_of(self._whole):
+            name = self.prefixed(operator.get_full_name())
+            for address in _addresses_of(operator):
+                for index in range(self.size_of(name)):
+                    member = Member(status_name(self._whole), name, index, uuid.uuid4().hex[:12])
+                    epoch = self._hubs[address[0]].join(member, pack(run="", start=member.start))
+                    client = self._transports[address].open_client(member, epoch, Guarantee.AT_LEAST_ONCE)
+                    try:
+                        if client.settle(ADMIN_TIMEOUT_S) is not None:
+                            client.commit(Unit({}, MemberNote(b"")), ADMIN_TIMEOUT_S)
+                    finally:
+                        client.close(ADMIN_TIMEOUT_S)
 
     def _open_at(self, location: str, hub: StatusHub, supersedes: str | None) -> None:
         """Write the opening entry unless another member did; take over the roster that stands."""

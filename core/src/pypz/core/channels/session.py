@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pypz.core.channels import channel_life, pool
+from pypz.core.channels.checkpoints import Checkpoints
 from pypz.core.channels.client_loop import ClientLoop, seconds_until
 from pypz.core.channels.commits import Commits
 from pypz.core.channels.figures import Figures
@@ -19,7 +20,7 @@ from pypz.core.channels.linger import timer
 from pypz.core.channels.membership import Membership, Outcome, PortEnds
 from pypz.core.channels.opening import Opening
 from pypz.core.channels.port import ChannelPort, Reading, Writing
-from pypz.core.channels.spi import Member
+from pypz.core.channels.spi import Guarantee, Member
 from pypz.core.channels.writer import OutputEnd
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.errors import PortClosedError, PypzError
@@ -69,9 +70,10 @@ class MemberSession:
         self._ends = self._membership.ends
         self._ends_by_id = {id(port): ends for port, ends in self._ends.items()}
         self._joining = Joining(self._membership)
-        self._commits = Commits(self._membership, _milliseconds(operator, "commitIntervalMs", 100))
         self._figures = Figures(self._membership)
-        self._opening = Opening(self._membership, self._tick)
+        self._checkpoints = Checkpoints(self._membership)
+        self._commits = Commits(self._membership, self._checkpoints, _milliseconds(operator, "commitIntervalMs", 100))
+        self._opening = Opening(self._membership, found_note=self._checkpoints.found, tick=self._tick)
         self._woken = False
         self._handed = 0
         self._in_iteration = False
@@ -95,6 +97,7 @@ class MemberSession:
             return
         if self._is_joining:
             self._joining.join()
+        vars(self._membership.operator)["_pypz_checkpoints"] = self._checkpoints
         for port in self._ends:
             port.bind(self)
 
@@ -117,7 +120,7 @@ class MemberSession:
         for ends in self._ends.values():
             for output in ends.outputs.values():
                 output.mark_iteration()
-        if self.has_channel_inputs:
+        if self.has_channel_inputs or self._checkpoints.is_open:
             self._commits.close_unit()
         return self._handed
 
@@ -234,6 +237,7 @@ class MemberSession:
         m.is_closed = True
         self._joining.leave()
         self._opening.close()
+        vars(m.operator).pop("_pypz_checkpoints", None)
         for port, ends in m.ends.items():
             port.bind(None)
             for output in ends.outputs.values():
@@ -324,6 +328,8 @@ class MemberSession:
                     min(timeout_s, threading.TIMEOUT_MAX),
                 )
         found = end.take(at_most)
+        if found and m.guarantee is Guarantee.AT_MOST_ONCE:
+            self._commits.commit_handed_out(ends, end)
         self._handed += len(found)
         if found:
             self._figures.stir()

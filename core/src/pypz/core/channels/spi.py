@@ -142,9 +142,10 @@ class Lag:
 
 @dataclass(frozen=True)
 class MemberNote:
-    """What the operator itself stored with its last unit (at most 2 KiB)."""
+    """What the operator itself stored with its last unit, unread by the transport."""
 
     value: bytes
+    """At most 2 KiB; empty takes the place of what stood there, and is given back as None."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ class Unit:
     positions: Mapping[tuple[str, int], Committed]
     """By (channel, partition): position and note, stored together or not at all."""
     member_note: MemberNote | None = None
+    """Stored with the positions, or, where that is impossible, before them; None leaves what stands there."""
 
 
 @dataclass(frozen=True)
@@ -276,7 +278,11 @@ class ChannelClient(Protocol):
     """All ends of one member at one location."""
 
     def settle(self, timeout_s: float) -> MemberNote | None:
-        """Fence older starts of this member and finish what they left open; before any `reader`."""
+        """Fence older starts of this member and finish what they left open; before any `reader`.
+
+        Returns:
+            The member note that stands committed, by any start of this member; None when there is none.
+        """
         ...
 
     def writer(self, channel: ChannelInfo) -> BlockWriter: ...
@@ -323,6 +329,18 @@ class ChannelClient(Protocol):
 
     def close(self, timeout_s: float) -> None:
         """Let go of everything: no commit, no flush; idempotent."""
+        ...
+
+
+@runtime_checkable
+class TellsCause(Protocol):
+    """What a `ChannelClient` may bring besides: the core asks for it when `send` has waited for too long."""
+
+    def last_cause(self) -> str:
+        """What the client last saw go wrong, such as ``broker:9092: Connection refused``; empty when nothing did lately.
+
+        Called from any thread; never waits. Holds no secret.
+        """
         ...
 
 

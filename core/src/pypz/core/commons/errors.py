@@ -102,6 +102,10 @@ class TransportTimeoutError(TransportError, TimeoutError):
     """A deadline passed; the text tells what was waited for and the last thing seen."""
 
 
+class CheckpointError(PypzError, ValueError, TypeError):
+    """A member note that cannot be stored; the text tells why."""
+
+
 class PortClosedError(PypzError, PermissionError):
     """A port was used before it was opened or after it was closed."""
 

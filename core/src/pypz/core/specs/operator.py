@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, cast
 
-from pypz.core.commons.errors import ConfigurationError, InstanceError
+from pypz.core.commons.errors import CheckpointError, ConfigurationError, InstanceError
 from pypz.core.commons.loggers import ContextLogger, ContextLoggerInterface
 from pypz.core.commons.parameters import OptionalParameter
 from pypz.core.specs import _creation, _describe
@@ -17,6 +17,7 @@ from pypz.core.specs.instance import Instance, InstanceGroup
 from pypz.core.specs.plugin import InputPortPlugin, LoggerPlugin, OutputPortPlugin, Plugin
 
 if TYPE_CHECKING:
+    from pypz.core.channels.checkpoints import Checkpoints
     from pypz.core.specs.dtos import InstanceDTO
     from pypz.core.specs.pipeline import Pipeline
 
@@ -27,7 +28,7 @@ class Operator(Instance[Plugin], InstanceGroup, RegisteredInterface, ABC):
     Parameters:
         operatorImageName: Image that the operator is deployed with.
         replicationFactor: Number of additional copies.
-        deliveryGuarantee: ``at-least-once``, ``exactly-once`` or ``at-most-once``.
+        deliveryGuarantee: ``at-least-once`` or ``at-most-once``.
         commitIntervalMs: Milliseconds between two commits of what was processed.
         drainTimeoutMs: Milliseconds that an interrupted operator has for its last commit.
     """
@@ -38,6 +39,8 @@ class Operator(Instance[Plugin], InstanceGroup, RegisteredInterface, ABC):
     _pypz_dto_type = OperatorInstanceDTO
     _pypz_executor: Any = None
     """What executes this operator at present; None when nothing does."""
+    _pypz_checkpoints: Checkpoints | None = None
+    """Where `checkpoint` goes during an execution; None outside of one."""
     _pypz_own_logger: ContextLoggerInterface | None = None
     """Logger that the executor gives to an operator without logger plugin; None for silence."""
 
@@ -57,7 +60,7 @@ class Operator(Instance[Plugin], InstanceGroup, RegisteredInterface, ABC):
     _delivery_guarantee = OptionalParameter(
         str,
         alt_name="deliveryGuarantee",
-        description="at-least-once, exactly-once or at-most-once",
+        description="at-least-once: a crash repeats; at-most-once: a crash loses what was handed out last",
     )
     _commit_interval_ms = OptionalParameter(
         int, alt_name="commitIntervalMs", description="Milliseconds between two commits of what was processed"
@@ -88,6 +91,41 @@ class Operator(Instance[Plugin], InstanceGroup, RegisteredInterface, ABC):
     @abstractmethod
     def _on_shutdown(self) -> bool:
         """Clean up; called before the ports are closed. True when done, False to be called again."""
+
+    def checkpoint(self, value: bytes) -> None:
+        """Store something of the operator's own with the unit of work that is going on, to be given back to a later start.
+
+        It is committed together with the positions of what the iteration retrieves, after what it sends is safe: the way in
+        which an operator without input resumes where it was killed. The last value of an iteration counts; that of an iteration
+        that fails is forgotten. It outlives the run, as positions do, and belongs to this member, not to its replicas.
+
+        Args:
+            value: At most 2,048 bytes; ``b""`` forgets what is stored.
+
+        Raises:
+            CheckpointError: It is too large or not bytes, or the operator is not being executed, or has no channel port that is
+                open and could carry it.
+        """
+        self._pypz_checkpoints_now().checkpoint(value)
+
+    def get_checkpoint(self) -> bytes | None:
+        """Give what `checkpoint` stored last, from `_on_init` on: in an earlier start, until this one stores another.
+
+        Returns:
+            The value; None when nothing is stored.
+
+        Raises:
+            CheckpointError: The operator is not being executed.
+        """
+        return self._pypz_checkpoints_now().get_checkpoint()
+
+    def _pypz_checkpoints_now(self) -> Checkpoints:
+        if self._pypz_checkpoints is None:
+            raise CheckpointError(
+                f"{self.get_full_name()}: checkpoints exist while an executor executes the operator, from _on_init to "
+                "_on_shutdown; use them there"
+            )
+        return self._pypz_checkpoints
 
     def get_context(self) -> Pipeline:
         """Give the pipeline; None when there is none."""

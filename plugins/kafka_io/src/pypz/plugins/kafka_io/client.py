@@ -31,6 +31,7 @@ from pypz.core.commons.errors import (
 )
 from pypz.plugins.kafka_io.config import Config
 from pypz.plugins.kafka_io.faults import GONE, Sight, make_client
+from pypz.plugins.kafka_io.notes import MemberNotes
 from pypz.plugins.kafka_io.pulling import Place, Puller, warm
 from pypz.plugins.kafka_io.reading import Inbox, KafkaReader
 from pypz.plugins.kafka_io.topics import Topics
@@ -44,8 +45,9 @@ FALLBACK_MAX_BLOCK: Final = 1_000_000
 class KafkaClient:
     """All ends of one member at one cluster."""
 
-    def __init__(self, config: Config, topics: Topics) -> None:
+    def __init__(self, config: Config, topics: Topics, notes: MemberNotes) -> None:
         self._config = config
+        self._notes = notes
         self._topics = topics
         self._inbox = Inbox()
         self._pullers: dict[str, Puller] = {}
@@ -57,8 +59,12 @@ class KafkaClient:
     # --- opening ---
 
     def settle(self, timeout_s: float) -> MemberNote | None:
-        """Nothing is left open by an older start: without transactions there is nothing to finish."""
-        return None
+        """Give the member's note; without transactions an older start leaves nothing open.
+
+        Raises:
+            TransportTimeoutError: No answer; tells the last cause.
+        """
+        return self._notes.read(timeout_s)
 
     def writer(self, channel: ChannelInfo) -> BlockWriter:
         """Open a writer; the first one connects the producer."""
@@ -126,6 +132,8 @@ class KafkaClient:
     def commit(self, unit: Unit, timeout_s: float) -> None:
         """Store positions and notes; each partition's are stored together, and the last commit stands.
 
+        The member's note comes first: a crash in between repeats what it knows of already, and never passes over anything.
+
         Raises:
             RetriableError: No coordinator answers; the same unit may be committed again.
             TransportError: It cannot be committed.
@@ -134,6 +142,8 @@ class KafkaClient:
         for place, committed in unit.positions.items():
             by_group.setdefault(self._group_of(place), {})[place] = committed
         deadline = time.monotonic() + timeout_s
+        if unit.member_note is not None:
+            self._notes.write(unit.member_note, timeout_s)
         for group, positions in by_group.items():
             self._topics.commit(group, positions, max(0.01, deadline - time.monotonic()))
 
@@ -165,6 +175,10 @@ class KafkaClient:
         """End a waiting `read` or `write`, from any thread; one that comes early ends the next wait."""
         self._wakes += 1
         self._inbox.wake()
+
+    def last_cause(self) -> str:
+        """What the producers last saw of their brokers; empty when nothing was wrong lately."""
+        return next((cause for output in list(self._outputs.values()) if (cause := output.sight.last_cause())), "")
 
     @property
     def wakes(self) -> int:

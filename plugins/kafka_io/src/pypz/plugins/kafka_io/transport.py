@@ -19,6 +19,7 @@ from pypz.core.channels.spi import (
 from pypz.core.commons.errors import NotBuiltYetError
 from pypz.plugins.kafka_io.client import KafkaClient
 from pypz.plugins.kafka_io.config import Config
+from pypz.plugins.kafka_io.notes import MemberNotes
 from pypz.plugins.kafka_io.observer import KafkaObserver
 from pypz.plugins.kafka_io.status import BEATS, FACTS, KafkaStatusStream
 from pypz.plugins.kafka_io.topics import ROOM_BYTES, Topic, Topics
@@ -126,12 +127,12 @@ class KafkaTransport:
         Raises:
             NotBuiltYetError: The guarantee is not carried out yet.
         """
-        if guarantee is not Guarantee.AT_LEAST_ONCE:
+        if guarantee is Guarantee.EXACTLY_ONCE:
             raise NotBuiltYetError(
                 f"{member.operator}: deliveryGuarantee {guarantee.value!r} is not carried out on Kafka yet; "
                 f"use {Guarantee.AT_LEAST_ONCE.value!r}"
             )
-        return self._keep(KafkaClient(self._config, self._topics))
+        return self._keep(KafkaClient(self._config, self._topics, MemberNotes(self._topics, member, epoch)))
 
     def _keep(self, made: K) -> K:
         with self._lock:
