@@ -125,7 +125,8 @@ class Retired:
 
     member: str
     run: str
-    location: str
+    shown: str
+    """The location, without password."""
     channels: tuple[str, ...]
     """Channels in which its end was written."""
     is_last: bool
@@ -167,7 +168,7 @@ class _Retirement:
         self._run = run
         self._operator = operator
         self._prefix = namespace_of(whole_of(operator))
-        self._name = operator.get_full_name() if index == 0 else operator.get_replica(index - 1).get_full_name()
+        self._name = operator.get_full_name() + (f"_{index - 1}" if index else "")
         self._member = Member(place.pipeline, self._prefix + operator.get_full_name(), index, uuid.uuid4().hex[:12])
         self._living: set[str] = set()
 
@@ -203,7 +204,7 @@ class _Retirement:
                 marked.append(info.name)
             self._place.stream.put(key, pack(run=self._run, channels=marked))
             is_told = True
-        return Retired(self._name, self._run, self._place.location, tuple(marked), self._finish())
+        return Retired(self._name, self._run, self._place.shown, tuple(marked), self._finish())
 
     def _channels(self) -> list[tuple[ChannelPort, ChannelInfo]]:
         """The channels of this run that exist and that the member's ports write to."""

@@ -1,0 +1,216 @@
+"""Records of a channel as a viewer reads them: decoded by the schemas that their writers have left, nothing committed."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pypz.core.channels.headers import (
+    BATCH,
+    CODEC,
+    DATA,
+    FRAMING,
+    INCARNATION,
+    KIND,
+    RECORD,
+    RUN,
+    SCHEMA,
+    WRITER,
+    is_foreign,
+)
+from pypz.core.channels.retiring import Place
+from pypz.core.channels.spi import BlockReader, ChannelInfo, Received
+from pypz.core.codecs.json import SCHEMA_TEXT
+from pypz.core.codecs.spi import Codec, Decoder
+from pypz.core.commons.errors import ConfigurationError, DecodeError, PypzError
+from pypz.core.hooks.host import PluginHost
+
+QUIET_S: Final = 0.3
+"""Seconds without a block after which a channel that says so has been read to its end (chosen)."""
+FIRST_ANSWER_S: Final = 3.0
+"""Seconds in which a location must have given its first block; else the channel counts as empty (chosen)."""
+BLOCKS: Final = 500
+
+_CONDITION: Final = re.compile(r"\s*([^=!<>]+?)\s*(!=|>=|<=|=|<|>)(.*)", re.DOTALL)
+_COMPARE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "=": lambda one, other: bool(one == other),
+    "!=": lambda one, other: bool(one != other),
+    ">": lambda one, other: bool(one > other),
+    "<": lambda one, other: bool(one < other),
+    ">=": lambda one, other: bool(one >= other),
+    "<=": lambda one, other: bool(one <= other),
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One record, and where it stands."""
+
+    channel: str
+    partition: int
+    position: str
+    index: int
+    """Place in its block, from 0."""
+    writer: str
+    run: str
+    record: Any
+
+
+@dataclass(frozen=True)
+class Condition:
+    """``field=value``: which records are shown; ``a.b`` looks into nested ones."""
+
+    field: str
+    operator: str
+    value: str
+
+    def holds(self, record: Any) -> bool:
+        """Whether a record meets it; one without the field does not."""
+        found = field_of(record, self.field)
+        if found is ABSENT:
+            return False
+        if isinstance(found, bool) or found is None:
+            return _COMPARE[self.operator](_word(found), self.value) if self.operator in ("=", "!=") else False
+        if isinstance(found, int | float):
+            try:
+                return _COMPARE[self.operator](found, float(self.value))
+            except ValueError:
+                return self.operator == "!="
+        return _COMPARE[self.operator](str(found), self.value)
+
+
+ABSENT: Final = object()
+
+
+def read_condition(text: str) -> Condition:
+    """Read ``field=value``; also !=, <, >, <=, >=.
+
+    Raises:
+        ConfigurationError: It is none.
+
+    >>> read_condition("price>=3")
+    Condition(field='price', operator='>=', value='3')
+    """
+    found = _CONDITION.fullmatch(text)
+    if found is None:
+        raise ConfigurationError(f"--where {text!r}: expected FIELD=VALUE, or with != < > <= >=, such as 'price>3'")
+    return Condition(found[1], found[2], found[3].strip())
+
+
+def field_of(record: Any, path: str) -> Any:
+    """A field, ``a.b`` of a nested record; `ABSENT` when there is none.
+
+    >>> field_of({"a": {"b": 1}}, "a.b")
+    1
+    """
+    for part in path.split("."):
+        if isinstance(record, Mapping) and part in record:
+            record = record[part]
+        elif hasattr(record, part) and not isinstance(record, Mapping):
+            record = getattr(record, part)
+        else:
+            return ABSENT
+    return record
+
+
+def _word(value: bool | None) -> str:
+    return "null" if value is None else str(value).lower()
+
+
+class Peek:
+    """Reads channels at one location."""
+
+    def __init__(self, place: Place, host: PluginHost, tell: Callable[[str], None], own: Codec | None = None) -> None:
+        """Prepare.
+
+        Args:
+            place: The location, and the status stream that holds the schemas.
+            host: Whose plugins make codecs.
+            tell: Given what cannot be shown, in words.
+            own: The reading port's codec, for messages that pypz has not written.
+        """
+        self._own = own
+        self._place = place
+        self._host = host
+        self._tell = tell
+        self._decoders: dict[tuple[str, str, str], Decoder] = {}
+        self.failed = 0
+        """Blocks that could not be decoded."""
+
+    def find(self, name: str) -> ChannelInfo:
+        """The channel of this name.
+
+        Raises:
+            ConfigurationError: There is none; tells which there are.
+        """
+        info = self._place.transport.describe_channel(name)
+        if info is not None:
+            return info
+        if not self._place.transport.capabilities.across_processes:
+            raise ConfigurationError(
+                f"{self._place.shown} lives in one process, and holds no channel {name!r} in this one; to look from "
+                "outside let the pipeline use a channelLocation for several processes, such as local:DIR or kafka://..."
+            )
+        known = sorted(key.removeprefix("channel/") for key in self._place.facts if key.startswith("channel/"))
+        there = f"there are: {', '.join(known)}" if known else "its pipeline has none there; was it run, has it ended?"
+        raise ConfigurationError(f"no channel {name!r} at {self._place.shown}; {there}")
+
+    def records(self, info: ChannelInfo, *, from_end: bool, follow: bool) -> Iterator[Seen]:
+        """Records of a channel, in order per partition; without ``follow`` those that are there."""
+        reader = self._place.transport.observe(info)
+        for partition in range(info.partitions):
+            reader.seek(partition, "end" if from_end else "first")
+        for block in _blocks(reader, follow):
+            headers = block.block.headers
+            is_data = headers.get(KIND, DATA) == DATA
+            if not is_data or headers.get(INCARNATION, info.incarnation) != info.incarnation:
+                continue
+            try:
+                found = self._decoder_of(headers)(block.block.payload)
+            except PypzError as error:
+                self.failed += 1
+                self._tell(f"{info.name}, partition {block.partition}, position {block.position}: not shown: {error}")
+                continue
+            for index, record in enumerate(found):
+                writer, run = headers.get(WRITER, ""), headers.get(RUN, "")
+                yield Seen(info.name, block.partition, block.position, index, writer, run, record)
+
+    def _decoder_of(self, headers: Mapping[str, str]) -> Decoder:
+        if is_foreign(headers):
+            if self._own is None:
+                raise DecodeError("pypz has not written it; name PIPELINE and PORT, whose schema reads it")
+            return self._own.record_decoder(self._own.schema_text)
+        key = headers.get(CODEC, ""), headers.get(SCHEMA, ""), headers.get(FRAMING, BATCH)
+        if key not in self._decoders:
+            self._decoders[key] = self._make_decoder(*key)
+        return self._decoders[key]
+
+    def _make_decoder(self, content_type: str, fingerprint: str, framing: str) -> Decoder:
+        if f"schema/{fingerprint}" not in self._place.facts:
+            self._place.facts = self._place.stream.facts()
+        text = str(self._place.value(f"schema/{fingerprint}").get("schema", ""))
+        if not text:
+            raise DecodeError(f"its schema {fingerprint!r} ({content_type or 'no codec named'}) is not known here")
+        codec = self._host.make_codec(None if text == SCHEMA_TEXT else text, content_type)
+        return codec.record_decoder(text) if framing == RECORD else codec.decoder(text)
+
+
+def _blocks(reader: BlockReader, follow: bool) -> Iterator[Received]:
+    quiet_since, wait_s = time.monotonic(), FIRST_ANSWER_S
+    while True:
+        found = reader.read(BLOCKS, QUIET_S if not follow else 10.0)
+        yield from found
+        if found:
+            quiet_since, wait_s = time.monotonic(), QUIET_S
+        elif not follow and time.monotonic() - quiet_since >= wait_s and not sum(reader.lag().values()):
+            return
+
+
+def chosen(records: Iterable[Seen], conditions: Sequence[Condition], last: int | None) -> Iterator[Seen]:
+    """Those records that meet all conditions; the last ones of these where a number is given."""
+    meeting = (seen for seen in records if all(condition.holds(seen.record) for condition in conditions))
+    return iter(deque(meeting, last)) if last is not None else meeting
