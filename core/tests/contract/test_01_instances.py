@@ -406,6 +406,15 @@ def test_equivalent_ignores_the_name_of_the_top_only() -> None:
     assert not Worker("x").is_equivalent_to(BlankOperator("x"))
 
 
+def test_the_hash_is_that_of_full_name_and_class() -> None:
+    assert hash(Works("p").one) == hash(Works("p").one)
+    assert len({Works("p").one, Works("p").one, Works("q").one, BlankPlugin("p")}) == 3
+
+
+def test_a_graph_of_nothing_has_no_levels() -> None:
+    assert resolve_dependency_graph(set()) == []
+
+
 def test_a_deep_copy_is_the_same_object_unless_mapped() -> None:
     one, other = Works("p"), Works("q")
     assert copy.deepcopy(one) is one

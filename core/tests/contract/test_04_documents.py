@@ -420,8 +420,11 @@ def test_an_update_may_be_partial_and_twice() -> None:
     ],
 )
 def test_updates_that_do_not_fit_tell_why(source: Any, error: type[Exception], words: str) -> None:
+    pipeline = Works("p")
+    before = str(pipeline)
     with pytest.raises(error, match=words):
-        Works("p").update(source)
+        pipeline.update({"parameters": {"##x": 1}, **source} if isinstance(source, dict) else source)
+    assert str(pipeline) == before
 
 
 @pytest.mark.parametrize(

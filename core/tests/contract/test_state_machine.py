@@ -202,7 +202,7 @@ class PipelineMachine(RuleBasedStateMachine):
     )
     def an_update_that_does_not_fit_changes_nothing(self, source: dict[str, Any]) -> None:
         with pytest.raises((ValueError, AttributeError, TypeError)):
-            self.pipeline.update(source)
+            self.pipeline.update({"parameters": {"##x": "changed"}, **source})
 
     @rule(operator=operators)
     def a_negative_factor_changes_nothing(self, operator: str) -> None:

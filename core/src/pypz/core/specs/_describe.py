@@ -45,8 +45,8 @@ def to_text(instance: Any) -> str:
 
 
 def update(instance: Any, description: InstanceDTO) -> None:
-    """Set own parameters, then nested instances, then dependencies."""
-    _check_identity(instance, description)
+    """Set own parameters, then nested instances, then dependencies; nothing when names or classes do not fit."""
+    _check_fit(instance, description)
     instance.set_parameters(description.parameters or {})
     for nested_dto in (description.spec and description.spec.nestedInstances) or ():
         _nested(instance, nested_dto).update(nested_dto)
@@ -93,6 +93,15 @@ def _nested_by_name(instance: Any) -> dict[str, Any]:
     return {nested.get_simple_name(): nested for nested in instance._pypz_own_nested()}
 
 
+def _check_fit(instance: Any, description: InstanceDTO) -> None:
+    """Refuse a description that names what is not here, at any depth."""
+    _check_identity(instance, description)
+    for nested_dto in (description.spec and description.spec.nestedInstances) or ():
+        _check_fit(_nested(instance, nested_dto), nested_dto)
+    for name in description.dependsOn or ():
+        _beside(instance, name)
+
+
 def _check_identity(instance: Any, description: InstanceDTO) -> None:
     name = instance.get_full_name()
     if description.name is not None and description.name != instance.get_simple_name():
@@ -121,12 +130,17 @@ def _nested(instance: Any, description: InstanceDTO) -> Any:
     return found
 
 
-def _set_dependency(instance: Any, name: str) -> None:
+def _beside(instance: Any, name: str) -> Any:
     context = instance.get_context()
     other = None if context is None else context._pypz_nested.get(name)
     if other is None:
         raise InstanceError(
             f"{instance.get_full_name()}: cannot depend on '{name}', there is no such instance beside it"
         )
+    return other
+
+
+def _set_dependency(instance: Any, name: str) -> None:
+    other = _beside(instance, name)
     if other not in instance._pypz_depends_on:
         instance.depends_on(other)

@@ -256,6 +256,8 @@ class Instance(Generic[NestedInstanceType], RegisteredInterface, ABC, metaclass=
     def update(self, source: InstanceDTO | dict[str, Any] | str) -> None:
         """Set parameters, nested instances and dependencies as a description (object, dict, YAML, JSON) says.
 
+        Names and classes are looked at first: where one does not fit, nothing is changed.
+
         Raises:
             InstanceTypeError: The source is none of these; a TypeError.
             ConfigurationError: It is of another name, or a nested one has no name; a ValueError.
