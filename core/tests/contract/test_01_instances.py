@@ -411,10 +411,6 @@ def test_the_hash_is_that_of_full_name_and_class() -> None:
     assert len({Works("p").one, Works("p").one, Works("q").one, BlankPlugin("p")}) == 3
 
 
-def test_a_graph_of_nothing_has_no_levels() -> None:
-    assert resolve_dependency_graph(set()) == []
-
-
 def test_a_deep_copy_is_the_same_object_unless_mapped() -> None:
     one, other = Works("p"), Works("q")
     assert copy.deepcopy(one) is one
