@@ -129,7 +129,7 @@ class Machine(RuleBasedStateMachine):
         living.session.iteration_started()
         records = [tuple(record["r"]) for record in living.operator.port.retrieve(timeout_s=0.05)]
         living.session.iteration_ended()
-        living.taken += records  # type: ignore[arg-type]
+        living.taken += records
         return bool(records)
 
     def commit_reader(self, living: Living) -> None:
@@ -287,7 +287,7 @@ def run_on(location: str, examples: int, steps: int) -> None:
         pass
 
     Here.location = location
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Here,
         settings=settings(
             max_examples=examples,
