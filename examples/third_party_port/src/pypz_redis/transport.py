@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pypz.core.channels.spi import Capabilities, ChannelInfo, ChannelSpec, Guarantee, Member
@@ -74,7 +74,17 @@ class RedisTransport:
             f"cannot make channel {spec.name!r}",
             timeout_s,
         )
-        return ChannelInfo(spec.name, int(found[1]), found[0].decode())
+        info = ChannelInfo(spec.name, int(found[1]), found[0].decode())
+        if spec.groups:
+            self._server.ask(lambda: self._keep_for(info, spec.groups), f"cannot make channel {spec.name!r}", timeout_s)
+        return info
+
+    def _keep_for(self, info: ChannelInfo, groups: Sequence[str]) -> None:
+        """From now on nothing is dropped that one of these groups has not committed."""
+        step = self._server.commands.pipeline(transaction=True)
+        step.delete(groups_key(info))
+        step.sadd(groups_key(info), *groups)
+        step.execute()
 
     def describe_channel(self, name: str) -> ChannelInfo | None:
         """Tell what is known of the channel."""

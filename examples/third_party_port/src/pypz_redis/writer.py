@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 import uuid
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 import redis
 
+from pypz.core.channels.bounds import Growth
 from pypz.core.channels.spi import Block, ChannelInfo
 from pypz.core.commons.errors import (
     BlockTooLargeError,
@@ -41,6 +43,7 @@ class RedisWriter:
         self._server = server
         self._info = info
         self._max_bytes = max_bytes
+        self._growth = Growth(info, server.name, max_bytes)
         self._name = uuid.uuid4().hex[:12]
         self._next_number = 1
         self._wait = Wait(waker)
@@ -62,6 +65,9 @@ class RedisWriter:
             if room is None:
                 self._next_number += 1
                 return True
+            if self._growth.may_pass():
+                self._max_bytes = sys.maxsize
+                continue
             if not wait:
                 return False
             self._wait_for_room(room)

@@ -40,10 +40,14 @@ def create_channel(
     operator = membership.member.operator
     size = membership.run.size_of(operator)
     groups = {group_of(operator, index, has_all) for index in range(size)}
-    is_unbounded = is_held or membership.run.is_in_cycle(ends.port)
-    spec = ChannelSpec(ends.ref.channels[0], partitions, options, tuple(sorted(groups)), is_unbounded)
+    spec = ChannelSpec(ends.ref.channels[0], partitions, options, tuple(sorted(groups)))
     info = membership.transport(ends).create_channel(spec, ADMIN_TIMEOUT_S)
-    value = pack(run=membership.run.id, incarnation=info.incarnation, partitions=info.partitions)
+    value = pack(
+        run=membership.run.id,
+        incarnation=info.incarnation,
+        partitions=info.partitions,
+        unbounded=is_held or membership.run.is_in_cycle(ends.port),
+    )
     membership.hub(ends).put(f"channel/{info.name}", value)
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from pypz.core.channels.bounds import Growth
 from pypz.core.channels.spi import (
     AssignmentListener,
     Block,
@@ -30,7 +31,6 @@ from pypz.core.channels.spi import (
     Unit,
 )
 from pypz.core.commons.errors import BlockTooLargeError, ChannelGoneError, ConfigurationError, WokenError
-from pypz.core.hooks.loader import say
 
 DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
 """Bytes that one channel holds before `write` waits (chosen)."""
@@ -73,8 +73,6 @@ class _Channel:
     committed: dict[tuple[str, int], Committed] = field(default_factory=dict)
     readers: list[_Reader] = field(default_factory=list)
     groups: set[str] = field(default_factory=set)
-    is_unbounded: bool = False
-    has_warned: bool = False
 
     def drop_committed(self) -> bool:
         """Drop what every group has committed; tell whether anything went."""
@@ -154,7 +152,6 @@ class MemoryTransport:
                 found.partitions.append(_Partition())
             found.info = ChannelInfo(spec.name, len(found.partitions), found.info.incarnation)
             found.groups = set(spec.groups) or found.groups
-            found.is_unbounded = spec.is_unbounded
             return found.info
 
     def describe_channel(self, name: str) -> ChannelInfo | None:
@@ -363,6 +360,7 @@ class _Writer:
         self._store = store
         self._info = info
         self._client = client
+        self._growth = Growth(info, f"memory:{store.name}", client.max_bytes)
 
     def write(self, partition: int, block: Block, wait: bool = True) -> bool:
         """Append; a full channel waits or refuses."""
@@ -376,8 +374,7 @@ class _Writer:
                 channel = self._store.channel(self._info)
                 if not channel.size_bytes or channel.size_bytes + size <= self._client.max_bytes:
                     break
-                if channel.is_unbounded:
-                    self._warn_once(channel)
+                if self._growth.may_pass():
                     break
                 if not wait:
                     return False
@@ -392,15 +389,6 @@ class _Writer:
                 if partition in reader.positions and partition not in reader.paused:
                     reader.signal.notify()
             return True
-
-    def _warn_once(self, channel: _Channel) -> None:
-        if not channel.has_warned:
-            channel.has_warned = True
-            say(
-                f"memory:{self._store.name}: channel {self._info.name!r} holds more than its bound of "
-                f"{self._client.max_bytes} bytes (max.bytes) and grows on: its reader waits for all writers, or is in a cycle "
-                "with them; what does not fit into memory needs another channelLocation"
-            )
 
     def partition_count(self) -> int:
         """Partitions now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -206,7 +207,7 @@ class Opening:
         info = m.transport(ends).describe_channel(name)
         if info is None or info.incarnation != fact["incarnation"]:
             raise ChannelGoneError(f"channel {name!r} of this run was deleted by somebody else")
-        return info
+        return replace(info, is_unbounded=fact.get("unbounded") is True)
 
     def _opened(self, ends: PortEnds) -> None:
         ends.state = "open"

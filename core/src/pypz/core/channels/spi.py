@@ -77,9 +77,6 @@ class ChannelSpec:
     """The port's ``topicConfig``: passed on as they are."""
     groups: Sequence[str] = ()
     """Groups that will read it: a transport that drops what was read keeps a block until all of these have committed it."""
-    is_unbounded: bool = False
-    """A bound on what waits in it would stop the run for ever (a reader that waits for all writers, a cycle): where the
-    transport has one, it grows past it and warns."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +89,9 @@ class ChannelInfo:
     """The transport's id of this making of the channel: another after delete and create."""
     max_block: int | None = None
     """Largest block in bytes that this channel takes; None: the transport's."""
+    is_unbounded: bool = False
+    """Set by the core for writers: a bound on what waits in the channel would stop the run for ever (its reader waits for
+    all writers, or is in a cycle with them). A transport that has one lets it grow; `pypz.core.channels.bounds` says so."""
 
 
 Position = str

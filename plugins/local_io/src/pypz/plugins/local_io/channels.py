@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,8 +67,8 @@ def gone(info: ChannelInfo, location: str) -> ChannelGoneError:
     return ChannelGoneError(f"channel {info.name!r} at {location} was deleted")
 
 
-def create(connection: sqlite3.Connection, name: str, partitions: int) -> Row:
-    """Make the channel, or raise its partitions."""
+def create(connection: sqlite3.Connection, name: str, partitions: int, groups: Sequence[str]) -> Row:
+    """Make the channel, or raise its partitions; nothing is removed that one of ``groups`` has not committed."""
     found = find(connection, name)
     if found is None:
         incarnation = uuid.uuid4().hex[:12]
@@ -78,6 +79,9 @@ def create(connection: sqlite3.Connection, name: str, partitions: int) -> Row:
     connection.executemany(
         "INSERT INTO partitions (channel, number) VALUES (?, ?)", [(found.id, number) for number in numbers]
     )
+    if groups:
+        connection.execute("DELETE FROM reading_groups WHERE channel = ?", (found.id,))
+        connection.executemany("INSERT INTO reading_groups VALUES (?, ?)", [(found.id, group) for group in groups])
     count = max(found.info.partitions, partitions)
     return Row(found.id, ChannelInfo(name, count, found.info.incarnation))
 
@@ -106,7 +110,8 @@ def remove_consumed(connection: sqlite3.Connection, channel: int) -> bool:
     groups = connection.execute("SELECT COUNT(*) FROM reading_groups WHERE channel = ?", (channel,)).fetchone()[0]
     rows = connection.execute(
         "SELECT p.id, p.base, MIN(c.position) FROM partitions p JOIN positions c ON c.channel = p.channel AND c.partition ="
-        " p.number WHERE p.channel = ? GROUP BY p.id HAVING COUNT(*) = ? AND MIN(c.position) > p.base",
+        " p.number JOIN reading_groups g ON g.channel = c.channel AND g.name = c.reading_group WHERE p.channel = ?"
+        " GROUP BY p.id HAVING COUNT(*) = ? AND MIN(c.position) > p.base",
         (channel, groups),
     ).fetchall()
     for number, base, upto in rows:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from pypz.core.channels.bounds import Growth
 from pypz.core.channels.spi import (
     AssignmentListener,
     Block,
@@ -91,7 +92,7 @@ class LocalClient:
         row = self.row(channel)
         if self._database.options.max_bytes is not None:
             self._bell.attach(self.signal, row.topic)
-        return LocalWriter(self._database, self._outbox, self, row)
+        return LocalWriter(self._database, self._outbox, self, row, channel)
 
     def reader(
         self,
@@ -219,7 +220,8 @@ class LocalClient:
 class LocalWriter:
     """Blocks of one member for one channel."""
 
-    def __init__(self, database: Database, outbox: Outbox, client: LocalClient, row: Row) -> None:
+    def __init__(self, database: Database, outbox: Outbox, client: LocalClient, row: Row, channel: ChannelInfo) -> None:
+        self._growth = Growth(channel, database.options.location, database.options.max_bytes)
         self._database = database
         self._outbox = outbox
         self._client = client
@@ -266,7 +268,7 @@ class LocalWriter:
         if found is None:
             raise channels.gone(self._row.info, self._database.options.location)
         held = found[0] + self._client.sender.pending_bytes
-        return not held or held + letter.size_bytes <= limit
+        return not held or held + letter.size_bytes <= limit or self._growth.may_pass()
 
     def last_cause(self) -> str:
         """Why nothing can be written at the moment; empty when all is well."""

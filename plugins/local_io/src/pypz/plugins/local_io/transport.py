@@ -91,7 +91,9 @@ class LocalTransport:
                 "their own; leave it out"
             )
         self._database.open(create=True)
-        row = self._database.write(partial(channels.create, name=spec.name, partitions=spec.partitions))
+        row = self._database.write(
+            partial(channels.create, name=spec.name, partitions=spec.partitions, groups=spec.groups)
+        )
         self._bell.ring({row.topic})
         return row.info
 
