@@ -94,7 +94,7 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; an unknown one is told with the nearest name."""
         name = args[0] if args else ""
-        if name and not name.startswith("-") and self.get_command(ctx, name) is None:
+        if name and not name.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
             names = self.list_commands(ctx)
             near = difflib.get_close_matches(name, names, 1)
             hint = f"meant {near[0]!r}?" if near else f"there are {', '.join(names)}"

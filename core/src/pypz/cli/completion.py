@@ -30,9 +30,11 @@ def complete_parameter(ctx: Any, incomplete: str) -> list[str]:
         return []
     from pypz.cli.target import described_parameters, load_pipeline
 
+    # Behind an option that has no value yet the parser leaves the arguments where they are.
+    target = ctx.params.get("target") or ctx.params.get("first") or next(iter(ctx.args), None)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:
-            pipeline = load_pipeline(ctx.params.get("target"), mock_nonexistent=True)
+            pipeline = load_pipeline(target, mock_nonexistent=True)
         except Exception:  # noqa: BLE001 - a completion says nothing rather than an error
             return []
     found = {f"{'>' * level}{name}=" for level, _, name, _ in described_parameters(pipeline)}

@@ -13,7 +13,6 @@ from pypz.version import PROJECT_VERSION
 app = typer.Typer(
     cls=Commands,
     name="pypz",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

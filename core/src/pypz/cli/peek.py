@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pypz.cli.completion import complete_pipeline
 from pypz.cli.errors import INTERRUPTED, told_plainly
 from pypz.cli.options import AsJson, Debug, Parameters, PipelineName
 from pypz.cli.peeking import ABSENT, Peek, Seen, chosen, field_of, read_condition
@@ -36,7 +37,12 @@ class From(Enum):
 
 def peek(
     first: Annotated[
-        str | None, typer.Argument(metavar="PIPELINE", help="As for `pypz run`; with --location: a channel's name.")
+        str | None,
+        typer.Argument(
+            metavar="PIPELINE",
+            autocompletion=complete_pipeline,
+            help="As for `pypz run`; with --location: a channel's name.",
+        ),
     ] = None,
     second: Annotated[
         str | None, typer.Argument(metavar="PORT", help="operator.port; an output port shows all that it sends to.")

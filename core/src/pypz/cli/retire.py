@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from pypz.cli.completion import complete_pipeline
 from pypz.cli.errors import told_plainly
 from pypz.cli.options import AsJson, Debug, Parameters, PipelineName
 from pypz.cli.screen import as_json_text, stdout
@@ -26,7 +27,11 @@ from pypz.core.specs.pipeline import Pipeline
 def retire(
     first: Annotated[
         str | None,
-        typer.Argument(metavar="PIPELINE", help="As for `pypz run`; with --location: the pipeline's name there."),
+        typer.Argument(
+            metavar="PIPELINE",
+            autocompletion=complete_pipeline,
+            help="As for `pypz run`; with --location: the pipeline's name there.",
+        ),
     ] = None,
     member: Annotated[
         str | None, typer.Argument(metavar="MEMBER", help="An operator, or a replica such as worker_0.")

@@ -151,9 +151,10 @@ def retire_member(places: Sequence[Place], operator: Operator, index: int) -> li
     known = [(place, run) for place in places for run in place.open_runs()]
     if not known:
         where = ", ".join(place.shown for place in places) or "no location"
-        raise ConfigurationError(
-            f"no run of {operator.get_context() or operator!r} is open at {where}: nobody waits for it"
-        )
+        is_near = any(not place.transport.capabilities.across_processes for place in places)
+        hint = " (what lives in one process is seen there only)" if is_near else ""
+        name = whole_of(operator).get_full_name()
+        raise ConfigurationError(f"no run of {name} is open at {where}: nobody waits for it{hint}")
     tasks = [_Retirement(place, run, operator, index) for place, run in known]
     for task in tasks:
         task.check()
