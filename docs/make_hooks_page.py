@@ -39,7 +39,8 @@ another number, has an unknown hook or a wrong argument is not loaded, and `pypz
 New hooks and new arguments keep the contract; anything else would open `pypz.v{next}`.
 
 - **Building** hooks are asked. They describe and build and do no I/O; what they return does the work. Plugins are asked
-  in the order of their names, the core last; the first answer that is not None wins, and nobody is asked after it.
+  in the order of their names, the core last; the first answer that is not None wins, and nobody is asked after it. A plugin
+  that fails, or answers nonsense, is named on stderr and passed over where another one answers; one that takes 10 s is named.
 - **Observing** hooks are told what happened, in the order in which it happened, by one thread a process. Figures are
   coalesced: of those of one port and channel that wait, only the latest is told. Everything else is told without
   exception. A pipeline never waits for an observer: one that raises, or that is busy for {busy:g} s with one event, is named on

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PluginError, SchemaError
-from pypz.core.hooks import spec
+from pypz.core.hooks import asking, spec
 from pypz.core.hooks.events import ChannelStatus, DeployedRef, ErrorInfo, OperatorRef, PipelineRef, PortRef
 from pypz.core.hooks.host import BUILDING, OBSERVING, PluginHost
 from pypz.core.hooks.loader import HOOKS
@@ -43,7 +43,7 @@ class Builder:
 
     def _give(self, *asked: Any) -> Any:
         self.asked.append(asked)
-        if isinstance(self.answer, Exception):
+        if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
 
@@ -110,10 +110,59 @@ def test_an_error_raised_on_purpose_passes_and_any_other_names_the_plugin(host: 
     host.register(Builder(SchemaError("no such field")), "careful")
     with pytest.raises(SchemaError, match=r"^no such field$"):
         host.make_codec("{}")
+    host.unregister("careful")
     host.register(Builder(KeyError("field")), "careless")
     with pytest.raises(PluginError, match="plugin 'careless': pypz_make_codec raised KeyError: 'field'") as caught:
         host.make_codec("{}")
     assert isinstance(caught.value.__cause__, KeyError)
+
+
+@pytest.mark.parametrize("answer", [KeyError("field"), RecursionError(), SystemExit(3), "a text"])
+def test_a_plugin_that_fails_is_named_and_another_one_answers(
+    host: PluginHost, answer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.register(Builder(Answer()), "good")
+    bad = Builder(answer)
+    host.register(bad, "bad")
+    for _ in range(2):
+        assert isinstance(host.make_transport("here:x", {}), Answer)
+    assert len(bad.asked) == 2
+    assert capsys.readouterr().err.count("plugin 'bad': pypz_make_transport") == 1
+
+
+def test_what_one_plugin_says_of_its_own_counts_more_than_that_another_failed(
+    host: PluginHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.register(Builder(SchemaError("no such field")), "careful")
+    host.register(Builder(KeyError("field")), "careless")
+    with pytest.raises(SchemaError, match=r"^no such field$"):
+        host.make_codec("{}")
+    assert "plugin 'careless': pypz_make_codec raised KeyError" in capsys.readouterr().err
+
+
+def test_a_building_hook_that_does_not_answer_is_named_while_it_lasts(
+    host: PluginHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    told = threading.Event()
+
+    def say(text: str) -> None:
+        said.append(text)
+        told.set()
+
+    monkeypatch.setattr(asking, "BUSY_HOOK_S", 0.05)
+    monkeypatch.setattr(asking, "say", say)
+
+    class Slow(Builder):
+        @hookimpl
+        def pypz_make_transport(self, location: str, options: Mapping[str, str]) -> Any:
+            assert told.wait(30)
+
+    host.register(Slow(None), "slow")
+    with pytest.raises(ConfigurationError):
+        host.make_transport("nobody:x", {})
+    assert said[0].startswith("plugin 'slow': pypz_make_transport has not answered for 0.05 s")
+    assert "PYPZ_PLUGINS_DISABLED=slow" in said[0]
 
 
 def test_a_nonsense_answer_names_the_plugin(host: PluginHost) -> None:

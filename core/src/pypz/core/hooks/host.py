@@ -7,7 +7,7 @@ names, until one answers. Observing hooks only queue: one thread a host tells th
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pluggy
@@ -15,8 +15,18 @@ import pluggy
 from pypz.core.commons.errors import PluginError, PypzError
 from pypz.core.hooks import spec
 from pypz.core.hooks.advice import Unanswered
+from pypz.core.hooks.asking import TRIALS, answer_of, try_out
 from pypz.core.hooks.dispatcher import Dispatcher, Observer
-from pypz.core.hooks.loader import HOOKS, PluginReport, check_plugin, former_distributions, load_plugins, say
+from pypz.core.hooks.loader import (
+    HOOKS,
+    PluginReport,
+    asking_order,
+    check_plugin,
+    former_distributions,
+    load_plugins,
+    say,
+    schemes_of,
+)
 
 if TYPE_CHECKING:
     from pypz.core.channels.spi import Transport
@@ -28,12 +38,6 @@ if TYPE_CHECKING:
 
 BUILDING: Final = ("pypz_make_transport", "pypz_make_codec", "pypz_make_logger", "pypz_make_deployer")
 OBSERVING: Final = tuple(name for name in HOOKS if name not in BUILDING)
-
-CORE_PLUGIN: Final = "core"
-
-_TRANSPORT_METHODS: Final = ("create_channel", "describe_channel", "delete_channel", "open_status", "open_client")
-_DEPLOYER_METHODS: Final = ("deploy", "destroy", "is_deployed", "attach", "retrieve_pipeline_state")
-_CODEC_METHODS: Final = ("encode", "join", "decoder")
 
 _making = threading.RLock()
 
@@ -56,11 +60,12 @@ class PluginHost:
         self._plugins.add_hookspecs(spec)
         self._dispatcher = Dispatcher()
         self._reports: dict[tuple[str, str], PluginReport] = {}
+        self._told: set[str] = set()
         loaded = load_plugins(strict) if load else []
         for one in loaded:
             self._reports[one.report.name, one.report.dist] = one.report
         # Who is registered last is asked first: the core last of all, the others in the order of their names.
-        for one in sorted(loaded, key=lambda one: (one.report.name == CORE_PLUGIN, one.report.name), reverse=True):
+        for one in reversed(asking_order(loaded)):
             if one.plugin is not None:
                 self._add(one.plugin, one.report.name)
 
@@ -149,7 +154,7 @@ class PluginHost:
             ConfigurationError: No plugin knows the scheme, or an option makes no sense.
             PluginError: The plugin failed.
         """
-        answer = self._ask("pypz_make_transport", _TRANSPORT_METHODS, location=location, options=options)
+        answer = self._ask("pypz_make_transport", location=location, options=options)
         if answer is None:
             raise self._unanswered().location(location)
         return cast("Transport", answer)
@@ -162,7 +167,7 @@ class PluginHost:
             SchemaError: The schema cannot be parsed.
             PluginError: The plugin failed.
         """
-        answer = self._ask("pypz_make_codec", _CODEC_METHODS, schema=schema, content_type=content_type)
+        answer = self._ask("pypz_make_codec", schema=schema, content_type=content_type)
         if answer is None:
             raise self._unanswered().schema(schema, content_type)
         return cast("Codec", answer)
@@ -173,7 +178,7 @@ class PluginHost:
         Raises:
             PluginError: The plugin failed.
         """
-        answer = self._ask("pypz_make_logger", (), operator=operator)
+        answer = self._ask("pypz_make_logger", operator=operator)
         return cast("ContextLoggerInterface | None", answer)
 
     def make_deployer(self, target: str, options: Mapping[str, str]) -> Deployer:
@@ -183,7 +188,7 @@ class PluginHost:
             ConfigurationError: No plugin knows the target, or an option makes no sense.
             PluginError: The plugin failed.
         """
-        answer = self._ask("pypz_make_deployer", _DEPLOYER_METHODS, target=target, options=options)
+        answer = self._ask("pypz_make_deployer", target=target, options=options)
         if answer is None:
             raise self._unanswered().target(target)
         return cast("Deployer", answer)
@@ -241,32 +246,57 @@ class PluginHost:
         if methods:
             self._dispatcher.add(Observer(name, methods))
 
-    def _ask(self, hook: str, methods: tuple[str, ...], **arguments: Any) -> object | None:
-        """The first answer that is not None, and that has these methods."""
+    def _ask(self, hook: str, **arguments: Any) -> object | None:
+        """The first answer that is not None, and that has what it must have."""
         with self._lock:
             impls = list(getattr(self._plugins.hook, hook).get_hookimpls())
+        failure: PluginError | None = None
         for impl in reversed(impls):
             try:
-                answer: object | None = impl.function(*[arguments[name] for name in impl.argnames])
+                given = [arguments[name] for name in impl.argnames]
+                answer = answer_of(impl.plugin_name, hook, impl.function, given)
+            except PluginError as error:
+                failure = failure or error  # perhaps it was not even meant: others may answer
+                continue
             except PypzError:
+                self._tell_once(failure)
                 raise
-            except Exception as error:
-                cause = f"{type(error).__name__}: {error}"
-                raise PluginError(f"plugin {impl.plugin_name!r}: {hook} raised {cause}") from error
             if answer is not None:
-                missing = [method for method in methods if not callable(getattr(answer, method, None))]
-                if missing:
-                    raise PluginError(
-                        f"plugin {impl.plugin_name!r}: {hook} answered with a {type(answer).__name__}, "
-                        f"which has no {', '.join(missing)}"
-                    )
+                self._tell_once(failure)
                 return answer
+        if failure is not None:
+            raise failure
         return None
+
+    def try_out(self) -> Mapping[str, Sequence[str]]:
+        """Ask every plugin's building hooks for what is nobody's, and for a transport of each scheme of its own.
+
+        Building hooks do no I/O, so nothing but time is spent; what comes is closed.
+
+        Returns:
+            What is wrong, by the names of the plugins about which there is something to say.
+        """
+        found: dict[str, list[str]] = {}
+        for hook in TRIALS:
+            with self._lock:
+                impls = list(getattr(self._plugins.hook, hook).get_hookimpls())
+            for impl in impls:
+                if troubles := try_out(impl, hook):
+                    found.setdefault(impl.plugin_name, []).extend(troubles)
+        return found
+
+    def _tell_once(self, failure: PluginError | None) -> None:
+        trouble = str(failure)
+        with self._lock:
+            is_new = failure is not None and trouble not in self._told
+            self._told.add(trouble)
+        if is_new:
+            say(trouble)
 
     def _unanswered(self) -> Unanswered:
         with self._lock:
             plugins = self._plugins.get_plugins()
-        schemes = {str(scheme) for plugin in plugins for scheme in getattr(plugin, "PYPZ_SCHEMES", ())}
+        schemes = {scheme for plugin in plugins for scheme in schemes_of(plugin)}
         targets = {str(target) for plugin in plugins for target in getattr(plugin, "PYPZ_TARGETS", ())}
         return Unanswered(
             sorted(schemes), sorted(targets), [report for report in self.reports if report.state != "loaded"]
@@ -280,8 +310,12 @@ class PluginHost:
                 f"`pip uninstall {names}`, then install pypz anew"
             )
         for report in self.reports:
+            who = f"plugin {report.name!r} of {report.dist} {report.version}"
             if report.state == "failed":
-                say(f"plugin {report.name!r} of {report.dist} {report.version} was not loaded: {report.reason}")
+                say(f"{who} was not loaded: {report.reason}")
+            for note in report.notes:
+                if note.startswith("scheme "):
+                    say(f"{who}: {note}")
 
 
 def _by_name(function: Callable[..., object], names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], object]:

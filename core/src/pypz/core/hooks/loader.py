@@ -17,7 +17,7 @@ import time
 import traceback
 import types
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import pluggy
@@ -27,6 +27,9 @@ from pypz.core.hooks import spec
 
 if TYPE_CHECKING:
     from importlib_metadata import EntryPoint
+
+CORE_PLUGIN: Final = "core"
+"""Name of the core's own plugin, which is asked last."""
 
 DISABLED_VARIABLE: Final = "PYPZ_PLUGINS_DISABLED"
 
@@ -43,6 +46,12 @@ ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
 }
 """What each hook is called with."""
 
+
+_REFERENCE: Final = re.compile(r"[\w.]+\s*(:\s*[\w.]+\s*)?(\[.*\])?\s*")
+"""What an entry point may name."""
+
+KEPT_CHARACTERS: Final = 10_000
+"""Characters kept of what a plugin prints while it is loaded (chosen)."""
 
 FORMER: Final = ("pypz-core", "pypz-io-sniffer", "pypz-k8s-deployer", "pypz-kafka-io", "pypz-rmq-io")
 """Distributions of earlier versions (0.10), which hold files of the same names as ours."""
@@ -64,7 +73,7 @@ class PluginReport:
     hooks: tuple[str, ...] = ()
     """Hooks that it implements."""
     notes: tuple[str, ...] = ()
-    """What is odd about a plugin that is loaded: slow, printed something."""
+    """What is odd about a plugin that is loaded: slow, prints, starts threads, wants another's scheme, answers nonsense."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +111,10 @@ def load_plugins(strict: bool = False) -> list[LoadedPlugin]:
     """Load every installed plugin, by name.
 
     Args:
-        strict: Raise for the first one that cannot be loaded instead of reporting it.
+        strict: Raise for the first one that cannot be loaded, or about which something is odd, instead of reporting it.
 
     Raises:
-        PluginError: A plugin cannot be loaded and ``strict`` is set.
+        PluginError: There is such a plugin and ``strict`` is set.
     """
     from importlib_metadata import entry_points  # 20 ms, and only needed here
 
@@ -122,10 +131,43 @@ def load_plugins(strict: bool = False) -> list[LoadedPlugin]:
         else:
             taken[entry.name] = _dist_of(entry)
             one = _load(entry)
-        if strict and one.report.state == "failed":
-            raise PluginError(f"plugin {entry.name!r} of {_dist_of(entry)}: {one.report.reason}")
         loaded.append(one)
+    loaded = [_with_conflicts(one, loaded) for one in loaded]
+    for report in (one.report for one in loaded if strict):
+        if report.state == "failed" or report.notes:
+            trouble = "; ".join(filter(None, (report.reason, *report.notes)))
+            raise PluginError(f"plugin {report.name!r} of {report.dist} {report.version}: {trouble}")
     return loaded
+
+
+def asking_order(loaded: Sequence[LoadedPlugin]) -> list[LoadedPlugin]:
+    """Who is asked before whom: in the order of names, the core last."""
+    return sorted(loaded, key=lambda one: (one.report.name == CORE_PLUGIN, one.report.name))
+
+
+def schemes_of(plugin: object) -> tuple[str, ...]:
+    """Schemes of locations that a plugin says are its own."""
+    stated = getattr(plugin, "PYPZ_SCHEMES", ())
+    return (
+        tuple(str(scheme) for scheme in stated)
+        if isinstance(stated, list | tuple | set | frozenset)
+        else (str(stated),)
+    )
+
+
+def _with_conflicts(one: LoadedPlugin, loaded: Sequence[LoadedPlugin]) -> LoadedPlugin:
+    """Note the schemes of this plugin that another one, which is asked first, answers for."""
+    order = [other for other in asking_order(loaded) if other.plugin is not None]
+    if one not in order:
+        return one
+    notes = [
+        f"scheme {scheme}: is answered by plugin {other.report.name!r} of {other.report.dist}, which is asked first; "
+        f"{DISABLED_VARIABLE}={other.report.name} leaves that one out"
+        for scheme in schemes_of(one.plugin)
+        for other in order[: order.index(one)]
+        if scheme in schemes_of(other.plugin)
+    ]
+    return replace(one, report=replace(one.report, notes=(*one.report.notes, *notes))) if notes else one
 
 
 def check_plugin(plugin: object) -> tuple[str, ...]:
@@ -139,6 +181,8 @@ def check_plugin(plugin: object) -> tuple[str, ...]:
     """
     if inspect.isclass(plugin):
         raise PluginError(f"{plugin.__qualname__} is a class; register a module or an instance")
+    if isinstance(plugin, types.FunctionType | type(None) | int | float | str | bytes | list | tuple | dict | set):
+        raise PluginError(f"it is of type {type(plugin).__name__}; register a module or an instance with hooks")
     stated = getattr(plugin, "PYPZ_CONTRACT", spec.CONTRACT)
     if stated != spec.CONTRACT:
         raise PluginError(f"it is made for contract {stated!r}, this pypz speaks contract {spec.CONTRACT}")
@@ -202,11 +246,17 @@ def _unknown(name: str) -> str:
 def _load(entry: EntryPoint) -> LoadedPlugin:
     """Load one entry point; whatever it does but a Ctrl-C of the user's becomes a report."""
     printed = io.StringIO()
+    threads = set(threading.enumerate())
     begun = time.monotonic()
     watch = threading.Timer(SLOW_LOAD_S, say, [_slow(entry, "has been loading for")])
     watch.daemon = True
     watch.start()
+    threads.add(watch)
     try:
+        if not _REFERENCE.fullmatch(entry.value):
+            raise PluginError(
+                f"its entry point names {entry.value!r}, expected 'package.module' or 'package.module:name'"
+            )
         with _kept_quiet(printed):
             plugin = entry.load()
             hooks = check_plugin(plugin)
@@ -218,7 +268,7 @@ def _load(entry: EntryPoint) -> LoadedPlugin:
         return LoadedPlugin(_report(entry, "failed", reason=_reason(error), notes=_notes(printed)))
     finally:
         watch.cancel()
-    notes = _notes(printed)
+    notes = (*_notes(printed), *_notes_of_threads(set(threading.enumerate()) - threads))
     if time.monotonic() - begun > SLOW_LOAD_S:
         notes = (_slow(entry, "took more than"), *notes)
     return LoadedPlugin(_report(entry, "loaded", hooks=hooks, notes=notes), plugin)
@@ -232,6 +282,15 @@ def _slow(entry: EntryPoint, verb: str) -> str:
 def _notes(printed: io.StringIO) -> tuple[str, ...]:
     text = " ".join(printed.getvalue().split())
     return (f"printed while it was loaded: {text[:200]}",) if text else ()
+
+
+def _notes_of_threads(started: set[threading.Thread]) -> tuple[str, ...]:
+    if not started:
+        return ()
+    names = ", ".join(sorted(thread.name for thread in started))
+    stays = any(not thread.daemon for thread in started)
+    end = ", and keeps the process from ending" if stays else ""
+    return (f"started {len(started)} thread{'s' * (len(started) > 1)} while it was loaded ({names}){end}",)
 
 
 def _reason(error: BaseException) -> str:
@@ -279,7 +338,8 @@ class _ThreadsOwn:
 
     def write(self, text: str) -> int:
         if self._kept is not None and threading.get_ident() == self._thread:
-            return self._kept.write(text)
+            self._kept.write(text[: max(0, KEPT_CHARACTERS - self._kept.tell())])
+            return len(text)
         return int(self._other.write(text)) if self._other is not None else len(text)
 
     def let_go(self) -> None:
