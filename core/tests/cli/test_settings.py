@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from pypz.cli.main import app
 from pypz.cli.settings import Settings, read_settings
 from pypz.cli.target import load_pipeline, unexpected
 from pypz.core.commons.errors import ConfigurationError
@@ -112,3 +114,11 @@ def test_the_command_takes_all_of_them(pypz: Any, project: Path) -> None:
     done = pypz("run", PYPZ_PARAMETERS=">count=5")
     assert (done.returncode, done.stdout) == (0, "got 5\n"), done.stderr
     assert pypz("run", PYPZ_PIPELINE="shop:Nothing").returncode == 1
+
+
+def test_what_is_named_in_the_pipeline_of_the_settings_needs_no_pipeline(project: Path) -> None:
+    (project / "pypz.toml").write_text(TOML)
+    assert CliRunner().invoke(app, ["params", "writer.out"]).stdout.startswith("corner.writer.out  (")
+    assert "no channel 'corner.reader.input'" in CliRunner().invoke(app, ["peek", "reader.input"]).stderr
+    assert "no run of corner is open" in CliRunner().invoke(app, ["retire", "reader"]).stderr
+    assert CliRunner().invoke(app, ["params", "shop:Reader"]).stdout.startswith("reader  (shop:Reader)")

@@ -17,8 +17,7 @@ from pypz.cli.errors import INTERRUPTED, told_plainly
 from pypz.cli.options import AsJson, Debug, Parameters, PipelineName
 from pypz.cli.peeking import ABSENT, Peek, Seen, chosen, field_of, read_condition
 from pypz.cli.screen import as_json_line, stderr
-from pypz.cli.settings import read_settings
-from pypz.cli.target import load_pipeline
+from pypz.cli.target import load_pipeline, split_names
 from pypz.core.channels.port import ChannelPort, channel_ports_of
 from pypz.core.channels.retiring import Place, places_at
 from pypz.core.channels.run import address_of_port, namespace_of, operators_of, status_name
@@ -138,8 +137,7 @@ def _by_location(
 def _by_port(
     first: str | None, second: str | None, parameters: list[str] | None, name: str | None
 ) -> Iterator[tuple[Place, list[str], Codec | None]]:
-    if second is None and read_settings().pipeline is not None:
-        first, second = None, first
+    first, second = split_names(first, second)
     pipeline = load_pipeline(first, name, parameters or [], mock_nonexistent=True)
     port = _port_of(pipeline, second)
     address = address_of_port(port)

@@ -13,8 +13,7 @@ from pypz.cli.completion import complete_pipeline
 from pypz.cli.errors import told_plainly
 from pypz.cli.options import AsJson, Debug, Parameters, PipelineName
 from pypz.cli.screen import as_json_text, stdout
-from pypz.cli.settings import read_settings
-from pypz.cli.target import load_pipeline
+from pypz.cli.target import load_pipeline, split_names
 from pypz.core.channels.port import channel_ports_of
 from pypz.core.channels.retiring import Left, Place, find_left, places_at, places_of, retire_member
 from pypz.core.channels.run import namespace_of, operators_of
@@ -62,8 +61,8 @@ def retire(
     The exit code is 0, or 1 when it was refused, also by your answer.
     """
     with told_plainly(debug):
-        if not everything and member is None and read_settings().pipeline is not None:
-            first, member = None, first
+        if not everything:
+            first, member = split_names(first, member)
         if everything == (member is not None):
             raise ConfigurationError("expected either a MEMBER that will not come back, or --all")
         if location is not None and not everything:

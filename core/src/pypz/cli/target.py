@@ -95,6 +95,14 @@ def _load(
     return made
 
 
+def split_names(first: str | None, second: str | None) -> tuple[str | None, str | None]:
+    """Tell pipeline and what is named in it apart: alone, `first` is no pipeline where the settings name one."""
+    is_pipeline = first is None or ":" in first or _is_file(first)
+    if second is None and not is_pipeline and read_settings().pipeline is not None:
+        return None, first
+    return first, second
+
+
 def given_parameters(parameters: Iterable[str] = ()) -> list[Given]:
     """All parameters that the user gave, in the order in which they are set: settings, environment, command line."""
     settings = read_settings()
