@@ -9,11 +9,12 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from pypz.core.commons.errors import ConfigurationError
-from pypz.plugins.kafka_io.config import KNOWN, Config, servers_of
+from pypz.core.commons.errors import ConfigurationError, PypzWarning
+from pypz.plugins.kafka_io.config import Config, servers_of
 from pypz.plugins.kafka_io.faults import Sight, make_client
 from pypz.plugins.kafka_io.plugin import pypz_make_transport
-from pypz.plugins.kafka_io.properties import COMMON, CONSUMER, GOVERNED, KAFKA_PYTHON, PRODUCER, SECRET
+from pypz.plugins.kafka_io.properties import COMMON, CONSUMER, GOVERNED, PRODUCER, SECRET
+from pypz.plugins.kafka_io.translation import KNOWN, RENAMED, WITHOUT_COUNTERPART, new_name
 
 HERE = "kafka://127.0.0.1:9092"
 
@@ -50,10 +51,7 @@ def test_a_password_in_the_location_is_refused_without_being_shown() -> None:
     [
         ("linger.mss", "did you mean 'linger.ms'"),
         ("securty.protocol", "did you mean 'security.protocol'"),
-        ("security_protocol", "its name there is 'security.protocol'"),
-        ("sasl_plain_password", "its name there is 'sasl.password'"),
-        ("ssl_cafile", "its name there is 'ssl.ca.location'"),
-        ("bootstrap_servers", "belong to the port's channelLocation"),
+        ("securty_protocol", "did you mean 'security.protocol'"),
         ("qqqq", "see its list of configuration properties"),
     ],
 )
@@ -131,7 +129,88 @@ def test_every_name_in_our_lists_is_one_of_librdkafkas() -> None:
     assert not COMMON & CONSUMER
     assert SECRET <= KNOWN
     assert set(GOVERNED) <= KNOWN
-    assert set(KAFKA_PYTHON.values()) <= KNOWN
+    assert set(RENAMED.values()) <= KNOWN
+    assert not WITHOUT_COUNTERPART.keys() & KNOWN
+
+
+# --- names of kafka-python, which pypz 0.10 took ---
+
+KAFKA_PYTHON = """
+    bootstrap_servers client_id key_serializer value_serializer bootstrap_topics_filter compression_type batch_size linger_ms
+    buffer_memory connections_max_idle_ms max_block_ms max_request_size metadata_max_age_ms retry_backoff_ms
+    request_timeout_ms receive_buffer_bytes send_buffer_bytes socket_options sock_chunk_bytes reconnect_backoff_ms
+    reconnect_backoff_max_ms max_in_flight_requests_per_connection security_protocol ssl_context ssl_check_hostname ssl_cafile
+    ssl_certfile ssl_keyfile ssl_crlfile ssl_password ssl_ciphers api_version api_version_auto_timeout_ms metric_reporters
+    metrics_num_samples metrics_sample_window_ms selector sasl_mechanism sasl_plain_username sasl_plain_password
+    sasl_kerberos_service_name sasl_kerberos_domain_name sasl_oauth_token_provider group_id key_deserializer
+    value_deserializer fetch_max_wait_ms fetch_min_bytes fetch_max_bytes max_partition_fetch_bytes auto_offset_reset
+    enable_auto_commit auto_commit_interval_ms default_offset_commit_callback check_crcs partition_assignment_strategy
+    max_poll_records max_poll_interval_ms session_timeout_ms heartbeat_interval_ms consumer_timeout_ms legacy_iterator
+    exclude_internal_topics acks retries partitioner
+    """.split()
+"""Every option of its producer and consumer (2.0)."""
+
+
+@pytest.mark.parametrize("name", KAFKA_PYTHON)
+def test_every_option_of_kafka_python_has_a_new_name_or_a_way_out(name: str) -> None:
+    assert new_name(name) in KNOWN or name in KNOWN or WITHOUT_COUNTERPART[name]
+
+
+@pytest.mark.parametrize(
+    ("old", "value", "new", "expected"),
+    [
+        ("security_protocol", "SASL_SSL", "security.protocol", "SASL_SSL"),
+        ("sasl_plain_username", "me", "sasl.username", "me"),
+        ("sasl_plain_password", "hunter2", "sasl.password", "hunter2"),
+        ("ssl_cafile", "/ca.pem", "ssl.ca.location", "/ca.pem"),
+        ("ssl_check_hostname", "false", "ssl.endpoint.identification.algorithm", "none"),
+        ("ssl_check_hostname", "true", "ssl.endpoint.identification.algorithm", "https"),
+        ("request_timeout_ms", "305000", "socket.timeout.ms", "300000"),
+    ],
+)
+def test_an_option_of_kafka_python_reaches_every_client_by_its_new_name_with_a_warning(
+    old: str, value: str, new: str, expected: str
+) -> None:
+    with pytest.warns(
+        PypzWarning, match=f"{old!r} is kafka-python's name; it is taken as librdkafka's {new!r}"
+    ) as told:
+        config = Config(HERE, {old: value})
+    assert [values[new] for values in (config.admin(), config.writer(), config.reader("g"))] == [expected] * 3
+    assert "hunter2" not in f"{told[0].message} {config!r}"
+
+
+def test_the_memory_of_a_producer_is_counted_in_kibibytes_now() -> None:
+    with pytest.warns(PypzWarning, match=r"'queue.buffering.max.kbytes', with the value '32768'"):
+        assert Config(HERE, {"buffer_memory": "33554432"}).writer()["queue.buffering.max.kbytes"] == "32768"
+
+
+def test_what_was_none_is_left_to_the_default() -> None:
+    plain = Config(HERE, {}).reader("g")
+    assert Config(HERE, {"ssl_cafile": "None", "api_version": "None", "client_id": "None"}).reader("g") == plain
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_COUNTERPART))
+def test_an_option_without_counterpart_is_refused_with_the_way_out(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name!r}, which pypz 0.10 took, has no counterpart") as caught:
+        Config(HERE, {name: "1"})
+    assert WITHOUT_COUNTERPART[name] in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::pypz.core.commons.errors.PypzWarning")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"client_id": "a", "client.id": "b"}, "has both 'client_id' .* and 'client.id'"),
+        ({"buffer_memory": "much"}, "'buffer_memory' is 'much', expected a whole number"),
+        ({"ssl_check_hostname": "maybe"}, "'ssl_check_hostname' is 'maybe', expected true or false"),
+        ({"bootstrap_servers": "a:1"}, "'bootstrap.servers'.*the port's channelLocation says it"),
+        ({"enable_auto_commit": "true"}, "'enable.auto.commit' is 'true', which pypz decides"),
+        ({"group_id": "g"}, "'group.id'.*the group is named after the operator"),
+    ],
+)
+def test_an_option_of_kafka_python_that_makes_no_sense_is_refused_by_name(options: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        Config(HERE, options)
 
 
 def test_the_hook_answers_for_kafka_locations_only() -> None:

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from pypz.core.commons.errors import ConfigurationError
-from pypz.plugins.kafka_io.properties import COMMON, CONSUMER, GOVERNED, KAFKA_PYTHON, PRODUCER, SECRET
-
-KNOWN: Final = COMMON | PRODUCER | CONSUMER
+from pypz.plugins.kafka_io.properties import COMMON, CONSUMER, GOVERNED, PRODUCER, SECRET
+from pypz.plugins.kafka_io.translation import KNOWN, translate
 
 Values = dict[str, str | int | bool]
 
@@ -72,7 +71,7 @@ class Config:
         """
         self.location = location
         self.servers = servers_of(location)
-        self._options = {name: str(value) for name, value in options.items()}
+        self._options = translate({name: str(value) for name, value in options.items()})
         for name, value in self._options.items():
             _check_option(name, value)
         self._secrets = sorted((v for k, v in self._options.items() if k in SECRET and v), key=len, reverse=True)
@@ -163,11 +162,6 @@ def _check_option(name: str, value: str) -> None:
 
 
 def _way_out(name: str) -> str:
-    dotted = KAFKA_PYTHON.get(name) or (name.replace("_", ".") if "_" in name else None)
-    if dotted in ("bootstrap.servers", "metadata.broker.list"):
-        return "; the brokers belong to the port's channelLocation"
-    if dotted in KNOWN:
-        return f"; its name there is {dotted!r} (names of kafka-python, which pypz 0.10 took, are not translated yet)"
     close = difflib.get_close_matches(name.replace("_", "."), sorted(KNOWN), n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]!r}?"

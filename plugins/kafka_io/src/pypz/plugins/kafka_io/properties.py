@@ -112,24 +112,3 @@ GOVERNED: Final[dict[str, tuple[frozenset[str], str]]] = {
     "log.queue": (frozenset(), "pypz routes the client's log lines to the logger 'pypz.plugins.kafka_io'"),
 }
 """What pypz decides: the values that may be given all the same, and why no other."""
-
-KAFKA_PYTHON: Final = {
-    "bootstrap_servers": "bootstrap.servers",
-    "sasl_plain_username": "sasl.username",
-    "sasl_plain_password": "sasl.password",
-    "ssl_cafile": "ssl.ca.location",
-    "ssl_certfile": "ssl.certificate.location",
-    "ssl_keyfile": "ssl.key.location",
-    "ssl_password": "ssl.key.password",
-    "ssl_crlfile": "ssl.crl.location",
-    "ssl_ciphers": "ssl.cipher.suites",
-    "ssl_check_hostname": "ssl.endpoint.identification.algorithm",
-    "sasl_kerberos_service_name": "sasl.kerberos.service.name",
-    "request_timeout_ms": "socket.timeout.ms",
-    "max_request_size": "message.max.bytes",
-    "buffer_memory": "queue.buffering.max.kbytes",
-    "fetch_max_wait_ms": "fetch.wait.max.ms",
-    "send_buffer_bytes": "socket.send.buffer.bytes",
-    "receive_buffer_bytes": "socket.receive.buffer.bytes",
-}
-"""Names of kafka-python, which pypz 0.10 used, that are not just spelled with underscores."""
