@@ -61,10 +61,7 @@ def documented() -> dict[str, list[str]]:
 
 WAYS: Final[dict[str, list[Callable[[], object]]]] = {
     "operator, `deliveryGuarantee`": [lambda: run_with("deliveryGuarantee", "exactly-once", lambda p: p.receiver)],
-    "input port, `errorPolicy`": [
-        lambda v=v: run_with("errorPolicy", v, lambda p: p.receiver.input)  # type: ignore[misc]
-        for v in ("retry", "dead-letter", "skip")
-    ],
+    "input port, `errorPolicy`": [lambda: run_with("errorPolicy", "dead-letter", lambda p: p.receiver.input)],
     "input port, `assignment`": [lambda: run_with("assignment", "group", lambda p: p.receiver.input)],
     "location": [
         lambda v=v: run_with("channelLocation", v, lambda p: p.receiver.input)  # type: ignore[misc]

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pypz.core.channels.error_policy import FAIL, ErrorPolicy
 from pypz.core.channels.headers import Note, Origin, partitions_of_member
 from pypz.core.channels.memory import MemoryTransport
 from pypz.core.channels.reader import InputEnd
@@ -46,7 +47,8 @@ class Lines:
 class Bench:
     """One channel with any number of writers' and readers' starts."""
 
-    def __init__(self, partitions: int, writers: Sequence[str], run: str = "run") -> None:
+    def __init__(self, partitions: int, writers: Sequence[str], run: str = "run", policy: ErrorPolicy = FAIL) -> None:
+        self.policy = policy
         self.transport = MemoryTransport(uuid.uuid4().hex)
         self.info = self.transport.create_channel(ChannelSpec("c", partitions), 1)
         self.writers = sorted(writers)
@@ -82,6 +84,7 @@ class Bench:
             changed=threading.Condition(),
             decoder_for=lambda headers: Lines().decoder(""),
             tell=self.notices.append,
+            policy=self.policy,
         )
         end.start(own)
         return end
@@ -217,6 +220,27 @@ def test_a_block_whose_count_is_wrong_is_a_decode_error_that_names_the_place() -
         reader.take(1)
 
 
+def test_what_came_before_a_block_that_cannot_be_decoded_is_handed_out_first_and_the_block_may_be_skipped() -> None:
+    bench = Bench(1, ["w"])
+    reader, writer = bench.reader(), bench.writer("w")
+    send(writer, 1, 2)
+    writer.send_pending(wait=True)
+    raw = bench.transport.open_client(Member("p", "p.w", 0, "s"), 1, Guarantee.AT_LEAST_ONCE).writer(bench.info)
+    raw.write(0, Origin(bench.run, "w", 1, bench.info.incarnation).data(b"4\n", 7, 2, "lines", "lines"))
+    send(writer, 3)
+    writer.write_ends()
+    bench.fill(reader)
+    assert reader.take(10) == [1, 2]
+    for _ in range(2):
+        with pytest.raises(DecodeError, match="partition 0, position 1"):
+            reader.take(10)
+    assert reader.skip_block() == 7
+    assert reader.take(10) == [3]
+    assert reader.has_ended()
+    bench.commit(reader)
+    assert reader.lag_entries() == 0
+
+
 def test_a_note_of_a_thousand_writers_fits_into_what_kafka_takes() -> None:
     writers = [f"pipeline.writer/{number}/output_port" for number in range(1000)]
     note = Note("r" * 12, "i" * 22, 10_000, frozenset(writers))
@@ -241,18 +265,20 @@ def test_every_partition_belongs_to_exactly_one_member(partitions: int, size: in
             st.tuples(st.just("cut"), st.integers(0, 1), st.just(0)),
             st.tuples(st.just("take"), st.just(0), st.integers(1, 7)),
             st.tuples(st.just("commit"), st.just(0), st.just(0)),
+            st.tuples(st.just("rewind"), st.just(0), st.just(0)),
             st.tuples(st.just("restart"), st.just(0), st.just(0)),
         ),
         max_size=40,
     ),
 )
 def test_whatever_happens_nothing_is_lost_and_only_the_uncommitted_comes_again(partitions: int, steps: Any) -> None:
-    bench = Bench(partitions, ["w0", "w1"])
+    bench = Bench(partitions, ["w0", "w1"], policy=ErrorPolicy(skips=True))
     ends = [bench.writer("w0"), bench.writer("w1")]
     reader = bench.reader()
     sent: list[list[int]] = [[], []]
     final: list[Any] = []  # handed out and committed
     since: list[Any] = []  # handed out since the last commit
+    again: list[Any] = []  # handed out before the end went back, to come again in this order
     for what, who, count in [*steps, ("end", 0, 0), ("end", 1, 0), ("take", 0, 10_000)]:
         if what == "send":
             records = [len(sent[who]) + number for number in range(count)]
@@ -264,12 +290,18 @@ def test_whatever_happens_nothing_is_lost_and_only_the_uncommitted_comes_again(p
             ends[who].write_ends()
         elif what == "take":
             bench.fill(reader)
-            since += reader.take(count)
+            found = reader.take(count)
+            assert found[: len(again)] == again[: len(found)]
+            again = again[len(found) :]
+            since += found
         elif what == "commit":
             bench.commit(reader)
             final, since = final + since, []
+        elif what == "rewind":
+            reader.rewind()
+            since, again = [], since + again
         else:
-            reader, since = bench.reader(), []
+            reader, since, again = bench.reader(), [], []
     handed = final + since
     assert reader.has_ended()
     assert reader.lag_entries() >= 0

@@ -330,7 +330,7 @@ def test_a_member_waits_for_a_writer_as_long_as_the_port_says(line: Callable[[],
 @pytest.mark.parametrize(
     ("path", "name", "value"),
     [
-        ("sink.input_port", "errorPolicy", "skip"),
+        ("sink.input_port", "errorPolicy", "dead-letter"),
         ("source", "deliveryGuarantee", "exactly-once"),
     ],
 )

@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from pypz.core.channels.decoding import SCHEMA_TIMEOUT_MS
+from pypz.core.channels.error_policy import parse_error_policy
 from pypz.core.channels.headers import BATCH, FRAMINGS, RECORD
 from pypz.core.channels.partitioning import Partitioner, by_partition
 from pypz.core.channels.port import ChannelPort, Reading, Writing
 from pypz.core.channels.run import check_number
 from pypz.core.channels.session import MemberSession
+from pypz.core.channels.spi import Guarantee
 from pypz.core.channels.writer import BLOCK_BYTES, OutputEnd, Part
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PortClosedError, PypzError, RecordError
@@ -184,7 +186,10 @@ class ChannelInputPort(_ChannelPort, InputPortPlugin):
         dict, alt_name="topicConfig", description="Settings of the channel itself, by the transport's names"
     )
     _error_policy = OptionalParameter(
-        str, alt_name="errorPolicy", description="What happens to a record that cannot be handled"
+        str,
+        alt_name="errorPolicy",
+        description="What becomes of records that cannot be handled: fail, skip, retry(TIMES, SECONDS), "
+        "retry(TIMES, SECONDS) then skip",
     )
     _max_retrieve_records = OptionalParameter(
         int, alt_name="maxRetrieveRecords", description="Records that one retrieve() gives at most"
@@ -223,8 +228,22 @@ class ChannelInputPort(_ChannelPort, InputPortPlugin):
         """Refuse values that this version does not carry out."""
         super().check()
         place = self.get_full_name()
-        self._refuse("errorPolicy", place, {"fail"})
+        self._check_error_policy(place)
         self._refuse("assignment", place, {"static"})
+
+    def _check_error_policy(self, place: str) -> None:
+        try:
+            policy = parse_error_policy(place, self._error_policy)
+        except ConfigurationError as error:
+            refuse(error)
+            return
+        if policy.retries and given_value(self.get_context(), "deliveryGuarantee") == Guarantee.AT_MOST_ONCE.value:
+            text = f"{place}: parameter 'errorPolicy' is {self._error_policy!r}, and a retry hands a record out again, which"
+            refuse(
+                ConfigurationError(
+                    f"{text} the operator's deliveryGuarantee 'at-most-once' rules out; use 'skip' or 'fail'"
+                )
+            )
 
     def _on_resource_creation(self) -> bool:
         if self.is_principal():
@@ -244,7 +263,12 @@ class ChannelInputPort(_ChannelPort, InputPortPlugin):
     def _on_port_open(self) -> bool:
         began, timeout_s = time.monotonic(), self._timeout_s()
         schema_timeout_ms = SCHEMA_TIMEOUT_MS if self._schema_timeout_ms is None else self._schema_timeout_ms
-        reading = Reading(schema_timeout_ms / 1000, self.is_in_group_mode(), bool(self._sequential_mode_enabled))
+        reading = Reading(
+            schema_timeout_ms / 1000,
+            has_all=self.is_in_group_mode(),
+            is_held=bool(self._sequential_mode_enabled),
+            policy=parse_error_policy(self.get_full_name(), self._error_policy),
+        )
         self._session().open_input(self, self._codec(), timeout_s, reading)
         if timeout_s is not None or self._sync_connections_open:
             left_s = None if timeout_s is None else max(0.0, timeout_s - (time.monotonic() - began))
@@ -270,6 +294,22 @@ class ChannelInputPort(_ChannelPort, InputPortPlugin):
             TransportError: The transport failed for good.
         """
         return self._session().retrieve(self, self._max_retrieve_records or RETRIEVE_RECORDS, timeout_s)
+
+    def reject(self, record: Any, error: BaseException | str) -> None:
+        """Say of a record that `retrieve` has given that it cannot be handled; the parameter ``errorPolicy`` says what follows.
+
+        With ``skip`` the record counts as done. Otherwise this raises, and ends the iteration: with ``retry`` its records
+        come again, one an iteration, and the rejected one as often as the policy says; with ``fail`` the member fails.
+
+        Args:
+            record: As it was given.
+            error: Why, for the log.
+
+        Raises:
+            RecordRejectedError: The iteration is to end; let it pass.
+            PortClosedError: The port is not open.
+        """
+        self._session().reject(self, error)
 
     def commit_current_read_offset(self) -> None:
         """Flush what the operator has sent and commit what it has retrieved, on all its ports, before returning."""

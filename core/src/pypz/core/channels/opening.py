@@ -71,6 +71,7 @@ class Opening:
                 decoder_for=decoders.of,
                 tell=m.tell,
                 group=group,
+                policy=reading.policy,
                 is_held=reading.is_held,
                 retired=m.run.retired_writers(m.hub(ends), info.name, writers),
             )

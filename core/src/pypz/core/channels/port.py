@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from pypz.core.channels.error_policy import FAIL, ErrorPolicy
+
 if TYPE_CHECKING:
     from pypz.core.channels.session import MemberSession
     from pypz.core.codecs.spi import Codec
@@ -23,6 +25,8 @@ class Reading:
     """Each member of the group reads the whole channel, and commits apart (``group_mode``)."""
     is_held: bool = False
     """Nothing is handed out before every writer has ended (``sequentialModeEnabled``)."""
+    policy: ErrorPolicy = FAIL
+    """What becomes of records that cannot be handled (``errorPolicy``)."""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from pypz.core.channels.error_policy import FAIL, ErrorPolicy
 from pypz.core.channels.headers import (
     DATA,
     END,
@@ -61,6 +62,19 @@ class _Opened:
     index: int = 0
 
 
+@dataclass(frozen=True)
+class _UnitBegin:
+    """Where an end stood when its unit began."""
+
+    places: dict[int, _Place]
+    opened: _Opened | None
+    """As it stood: its records may have been changed by the operator since, and are decoded anew."""
+    skip: dict[int, int]
+    records: int
+    blocks: int
+    size_bytes: int
+
+
 @dataclass
 class InputEnd:
     """Blocks of one channel on their way to one input port.
@@ -81,6 +95,8 @@ class InputEnd:
     retired: frozenset[str] = frozenset()
     """Writers that will not come and have left nothing here: they count as ended."""
 
+    policy: ErrorPolicy = FAIL
+    """What becomes of records that cannot be handled; any but `FAIL` keeps what a unit has taken, so that it may go back."""
     group: str = ""
     """By which it commits."""
     is_held: bool = False
@@ -104,6 +120,9 @@ class InputEnd:
     _received_entries: int = 0
     _opened: _Opened | None = None
     _skip: dict[int, int] = field(default_factory=dict)
+    _unit: _UnitBegin | None = None
+    _taken: list[Received] = field(default_factory=list)
+    """Blocks taken from the queue since the unit began."""
 
     def start(self, partitions: Sequence[int]) -> None:
         """Go to the committed positions; take over the ends that their notes of this run know."""
@@ -153,8 +172,7 @@ class InputEnd:
             head = self._queue[0]
             if self._is_data(head):
                 return True
-            self._queue.popleft()
-            self._account(head)
+            self._pop()
             self._pass(head)
         return False
 
@@ -177,7 +195,12 @@ class InputEnd:
         """
         found: list[Any] = []
         while len(found) < at_most:
-            opened = self._open()
+            try:
+                opened = self._open()
+            except DecodeError:
+                if not found:
+                    raise
+                break  # what is here comes first; the next call raises
             if opened is None:
                 break
             room = at_most - len(found)
@@ -195,7 +218,9 @@ class InputEnd:
         return found
 
     def mark(self) -> Mark:
-        """What may be committed now: all that was handed out. With the lock held."""
+        """What may be committed now: all that was handed out, which ends the unit. With the lock held."""
+        self._unit = None
+        self._taken.clear()
         changed: dict[tuple[str, int], Committed] = {}
         for number, place in self.places.items():
             if place.changed:
@@ -203,6 +228,34 @@ class InputEnd:
                 note = Note(self.run, self.info.incarnation, place.index, place.ended)
                 changed[self.info.name, number] = Committed(place.position, note.encode(self.writers))
         return Mark(changed, sum(place.consumed for place in self.places.values()), self.records)
+
+    def rewind(self) -> None:
+        """Go back to where the unit began: all that it was handed comes again. With the lock held."""
+        begin, self._unit = self._unit, None
+        if begin is None:
+            return
+        again, self._taken = self._taken, []
+        self.places, self._skip = begin.places, begin.skip
+        self.records, self.blocks, self.size_bytes = begin.records, begin.blocks, begin.size_bytes
+        if begin.opened is not None:
+            block = begin.opened.received
+            again.insert(0, block)
+            self._skip[block.partition] = begin.opened.index
+            self.blocks -= 1
+            self.size_bytes -= len(block.block.payload)
+        self._opened = None
+        self._queue.extendleft(reversed(again))
+        for block in again:
+            self._queued_bytes += len(block.block.payload)
+            self._queued_records += count_of(block.block.headers)
+
+    def skip_block(self) -> int:
+        """Move behind the next block, which cannot be decoded; gives its count of records."""
+        with self.changed:
+            head = self._pop()
+            self._skip.pop(head.partition, None)
+            self._move_behind(head)
+            return count_of(head.block.headers)
 
     def lag_entries(self) -> int:
         """Entries behind the committed positions: an upper bound, 0 exactly when all is committed. The client's thread."""
@@ -229,17 +282,34 @@ class InputEnd:
     def _is_of_earlier_run(self, headers: Mapping[str, str]) -> bool:
         return headers.get(RUN) != self.run and not is_foreign(headers)
 
-    def _account(self, block: Received) -> None:
+    def _begin_unit(self) -> None:
+        """Note where the unit begins, where it may have to go back."""
+        if self._unit is None and not self.policy.is_fail:
+            opened = self._opened and replace(self._opened)
+            places = {number: replace(place) for number, place in self.places.items()}
+            self._unit = _UnitBegin(places, opened, dict(self._skip), self.records, self.blocks, self.size_bytes)
+
+    def _pop(self) -> Received:
+        """Take the next block from the queue."""
+        self._begin_unit()
+        block = self._queue.popleft()
+        if self._unit is not None:
+            self._taken.append(block)
         self._queued_bytes -= len(block.block.payload)
         self._queued_records -= count_of(block.block.headers)
+        return block
+
+    def _move_behind(self, block: Received) -> None:
+        place = self.places[block.partition]
+        place.position, place.index = block.next_position, 0
+        place.consumed += 1
+        place.changed = True
 
     def _pass(self, block: Received) -> None:
         """Move behind a block that hands out nothing: an end, or one of another incarnation."""
         headers = block.block.headers
         place = self.places[block.partition]
-        place.position, place.index = block.next_position, 0
-        place.consumed += 1
-        place.changed = True
+        self._move_behind(block)
         if headers.get(INCARNATION, self.info.incarnation) != self.info.incarnation:
             self.foreign += 1
             if self.foreign == 1:
@@ -251,6 +321,7 @@ class InputEnd:
         """Decode the next block, without the lock; None when there is none."""
         with self.changed:
             if self._opened is not None:
+                self._begin_unit()
                 return self._opened
             if not self.has_records():
                 return None
@@ -264,8 +335,7 @@ class InputEnd:
         if len(records) != count_of(headers):
             raise DecodeError(f"{where}: holds {len(records)} records, its header says {count_of(headers)}")
         with self.changed:
-            self._queue.popleft()
-            self._account(head)
+            self._pop()
             self.blocks += 1
             self.size_bytes += len(head.block.payload)
             self._opened = _Opened(head, records, self._skip.pop(head.partition, 0))

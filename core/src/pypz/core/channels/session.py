@@ -20,10 +20,12 @@ from pypz.core.channels.linger import timer
 from pypz.core.channels.membership import Membership, Outcome, PortEnds
 from pypz.core.channels.opening import Opening
 from pypz.core.channels.port import ChannelPort, Reading, Writing
+from pypz.core.channels.reader import InputEnd
+from pypz.core.channels.redelivery import Redelivery
 from pypz.core.channels.spi import Guarantee, Member
 from pypz.core.channels.writer import OutputEnd
 from pypz.core.codecs.spi import Codec
-from pypz.core.commons.errors import PortClosedError, PypzError
+from pypz.core.commons.errors import DecodeError, PortClosedError, PypzError
 from pypz.core.commons.parameters import given_value
 from pypz.core.commons.secrets import conceal
 from pypz.core.hooks.events import OperatorRef
@@ -75,6 +77,8 @@ class MemberSession:
         self._commits = Commits(self._membership, self._checkpoints, _milliseconds(operator, "commitIntervalMs", 100))
         self._opening = Opening(self._membership, found_note=self._checkpoints.found, tick=self._tick)
         self._woken = False
+        self._redelivery: Redelivery | None = None
+        """Made with the first port whose errorPolicy asks for it."""
         self._handed = 0
         self._in_iteration = False
 
@@ -117,12 +121,34 @@ class MemberSession:
         """
         self._membership.raise_failure()
         self._in_iteration = False
+        self._close_unit()
+        return self._handed
+
+    def iteration_failed(self, error: Exception) -> bool:
+        """`_on_running` has raised: what it retrieved and sent is taken back where a port's ``errorPolicy`` says so.
+
+        Returns:
+            Whether the operator goes on.
+        """
+        if self._redelivery is None or not self._redelivery.iteration_failed(error):
+            return False
+        self._in_iteration = False
+        self._close_unit()
+        return True
+
+    def _close_unit(self) -> None:
         for ends in self._ends.values():
             for output in ends.outputs.values():
                 output.mark_iteration()
         if self.has_channel_inputs or self._checkpoints.is_open:
             self._commits.close_unit()
-        return self._handed
+        if self._redelivery is not None:
+            self._redelivery.unit_closed()
+
+    def _discard_unit(self) -> None:
+        for output in self._membership.outputs():
+            output.drop_unfinished()
+        self._checkpoints.discard()
 
     def can_retrieve(self) -> bool:
         """Whether any channel input port has records now, or may still get some."""
@@ -276,6 +302,8 @@ class MemberSession:
     def open_input(self, port: ChannelPort, codec: Codec, timeout_s: float | None, reading: Reading) -> None:
         """Open the reading end: waits for the channel of this run."""
         self._opening.open_input(self._ends[port], codec, timeout_s, reading)
+        if not reading.policy.is_fail and self._redelivery is None:
+            self._redelivery = Redelivery(self._membership, self._discard_unit)
 
     def await_writers(self, port: ChannelPort, timeout_s: float | None, *, everyone: bool) -> None:
         """Wait until one of the writers connected to an input port has joined the run, or every one."""
@@ -299,6 +327,8 @@ class MemberSession:
         if ends.state in ("open", "ended"):
             ends.state = "failed" if self.outcome == "failed" else "closed"
             self._figures.tell_all()
+            if self._redelivery is not None:
+                self._redelivery.port_closed(ends)
             self.host.port_closed(ends.ref)
 
     # --- ports: records ---
@@ -317,17 +347,14 @@ class MemberSession:
         """Hand out records of an input port that are here; waits for the first at most ``timeout_s``."""
         m = self._membership
         m.raise_failure()
-        ends = self._ends_of(port)
-        end = ends.input
-        if end is None:
-            raise PortClosedError(f"{self.ref.name}.{ends.ref.name}: the port is not open")
-        if timeout_s > 0:
+        ends, end = self._input_of(port)
+        if timeout_s > 0 and (self._redelivery is None or self._redelivery.at_most(ends, at_most)):
             with self._changed:
                 self._changed.wait_for(
                     lambda: end.has_records() or end.has_ended() or m.is_stopped(),
                     min(timeout_s, threading.TIMEOUT_MAX),
                 )
-        found = end.take(at_most)
+        found = self._take(ends, end, at_most)
         if found and m.guarantee is Guarantee.AT_MOST_ONCE:
             self._commits.commit_handed_out(ends, end)
         self._handed += len(found)
@@ -361,9 +388,46 @@ class MemberSession:
         """Close the member's unit, all ports, and commit it before returning."""
         self._membership.raise_failure()
         self._commits.close_unit()
+        if self._redelivery is not None:
+            self._redelivery.unit_closed()
         self._commits.commit_rest()
 
+    def reject(self, port: ChannelPort, error: BaseException | str) -> None:
+        """The operator cannot handle a record that an input port has handed out.
+
+        Raises:
+            RecordRejectedError: As the port's ``errorPolicy`` says.
+            PortClosedError: The port is not open.
+        """
+        ends, end = self._input_of(port)
+        redelivery = self._redelivery or Redelivery(self._membership, self._discard_unit)
+        self._redelivery = redelivery
+        redelivery.reject(ends, end, error)
+
     # --- below ---
+
+    def _input_of(self, port: ChannelPort) -> tuple[PortEnds, InputEnd]:
+        ends = self._ends_of(port)
+        if ends.input is None:
+            raise PortClosedError(f"{self.ref.name}.{ends.ref.name}: the port is not open")
+        return ends, ends.input
+
+    def _take(self, ends: PortEnds, end: InputEnd, at_most: int) -> list[Any]:
+        redelivery = self._redelivery
+        if redelivery is None:
+            return end.take(at_most)
+        tries = 0
+        while not (tries and self._membership.is_stopped()):
+            try:
+                found = end.take(redelivery.at_most(ends, at_most))
+            except DecodeError as error:
+                redelivery.cannot_decode(ends, end, error, tries)
+                tries = 0 if tries >= end.policy.retries else tries + 1
+            else:
+                if found:
+                    redelivery.handed_out(ends, len(found))
+                return found
+        return []
 
     def _ends_of(self, port: ChannelPort) -> PortEnds:
         """As ``_ends[port]``, for each call of `send` and `retrieve`: a port's hash is made of its full name."""

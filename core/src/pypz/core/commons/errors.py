@@ -58,6 +58,10 @@ class RecordError(PypzError, ValueError):
         return self.message if self.place is None else f"record {self.place}: {self.message}"
 
 
+class RecordRejectedError(PypzError, ValueError):
+    """The operator has rejected a record that it was handed (`port.reject`)."""
+
+
 class SchemaError(PypzError, ValueError):
     """A schema cannot be parsed, or writer and reader schema cannot be resolved."""
 

@@ -48,7 +48,13 @@ def run_until_done(
         while not stopping.requested:
             session.iteration_started()
             pulse.begins("_on_running")
-            result = operator._on_running()
+            try:
+                result = operator._on_running()
+            except Exception as error:
+                if stopping.requested or not session.iteration_failed(error):
+                    raise
+                iterations += 1
+                continue
             pulse.begins("")
             if not (result is True or result is False or result is None):
                 raise ReturnTypeError(
