@@ -179,6 +179,9 @@ class SessionDouble:
     def iteration_started(self) -> None:
         self.asked.append("started")
 
+    def iteration_failed(self, error: Exception) -> bool:
+        return False
+
     def iteration_ended(self) -> int:
         self.asked.append("ended")
         return self.handed_out.pop(0) if self.handed_out else 0
