@@ -12,6 +12,7 @@ from typing import Any
 from core.tests.testing.proxies import ClientProxy, ReaderProxy, StatusProxy, TransportProxy, WriterProxy
 from core.tests.testing.retaining import BreakableWriter, RetainingClient, RetainingTransport
 
+from pypz.core.channels.headers import END, KIND, RUN, WRITER
 from pypz.core.channels.spi import Block, ChannelInfo, ChannelSpec, Committed, Member, Received, Unit
 from pypz.core.commons.errors import BlockTooLargeError, TransportError
 
@@ -324,3 +325,103 @@ breaks(41, transport=RetainingTransport)
 breaks(46, transport=RetainingTransport, client=RetainingClient, writer=NeverRecovers)
 breaks(47, client=AsksAgainAndAgain)
 breaks(48, client=LeavesDescriptors)
+
+
+# --- with the core ---
+
+
+class DropsNotes(ClientProxy):
+    def commit(self, unit: Unit, timeout_s: float) -> None:
+        super().commit(Unit({key: Committed(one.position, "") for key, one in unit.positions.items()}), timeout_s)
+
+
+class EndsForTheOther(WriterProxy):
+    """Mixes headers of its writers up: a second end is said to be the other source's."""
+
+    def write(self, partition: int, block: Block, wait: bool = True) -> bool:
+        writer = block.headers.get(WRITER, "")
+        if block.headers.get(KIND) == END and ".first/" in writer:
+            ends = self.kept["ends"] = self.kept.get("ends", 0) + 1
+            if ends == 2:
+                headers = {**block.headers, WRITER: writer.replace(".first/", ".second/")}
+                block = replace(block, headers=headers)
+        return super().write(partition, block, wait)
+
+
+class WithWriters(ClientProxy):
+    def writer(self, channel: ChannelInfo) -> Any:
+        made = super().writer(channel)
+        made.kept = self.kept
+        return made
+
+
+class StampsTheRunOfTheReader(ClientProxy):
+    def read(self, max_blocks: int, timeout_s: float) -> list[Received]:
+        run = self.kept.get("run", "")
+        return [
+            replace(found, block=replace(found.block, headers={**found.block.headers, RUN: run}))
+            for found in super().read(max_blocks, timeout_s)
+        ]
+
+
+class TellsTheRun(StatusProxy):
+    def put_first(self, key: str, value: bytes) -> bytes:
+        if key.startswith("run/"):
+            self.kept["run"] = key.removeprefix("run/")
+        return bytes(self.inner.put_first(key, value))
+
+
+class RemembersItsLastBlock(WriterProxy):
+    last: Block | None = None
+
+    def write(self, partition: int, block: Block, wait: bool = True) -> bool:
+        self.last = block
+        return super().write(partition, block, wait)
+
+
+class EndsWhenClosed(ClientProxy):
+    def close(self, timeout_s: float) -> None:
+        for writer in self.writers:
+            if writer.last is not None:
+                writer.inner.write(0, Block({**writer.last.headers, KIND: END}, b'{"partitions": 1}'))
+        super().close(timeout_s)
+
+
+class CountsOneTooMany(ReaderProxy):
+    def lag(self) -> dict[int, int]:
+        return {number: count + 1 for number, count in self.inner.lag().items()}
+
+
+class AssignsEverything(ClientProxy):
+    def reader(self, channel: ChannelInfo, group: str, partitions: Sequence[int] | None, on_change: Any = None) -> Any:
+        return super().reader(channel, group, range(channel.partitions), on_change)
+
+
+class LosesSchemas(StatusProxy):
+    lost = "schema/"
+
+    def put(self, key: str, value: bytes | None) -> None:
+        if not key.startswith(self.lost):
+            self.inner.put(key, value)
+
+
+class LosesClosed(LosesSchemas):
+    lost = "closed/"
+
+
+class KeepsItsBound(ClientProxy):
+    def writer(self, channel: ChannelInfo) -> Any:
+        return super().writer(replace(channel, is_unbounded=False))
+
+
+breaks(14, client=DropsNotes)
+breaks(15, writer=EndsForTheOther, client=WithWriters)
+breaks(16, client=StampsTheRunOfTheReader, status=TellsTheRun)
+breaks(17, writer=RemembersItsLastBlock, client=EndsWhenClosed)
+breaks(18, writer=RemembersItsLastBlock, client=EndsWhenClosed)
+breaks(36, client=CommitsWhatItReads)
+breaks(42, reader=CountsOneTooMany)
+breaks(43, client=AssignsEverything)
+breaks(45, status=LosesSchemas)
+breaks(49, client=KeepsItsBound)
+breaks(50, status=LosesClosed)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 from own_redis import OwnServer
@@ -22,9 +24,15 @@ class TestRedis(TransportConformance):
     @pytest.fixture
     def plugin_host(self) -> PluginHost:
         """Whether this distribution is installed or not."""
-        host = PluginHost(load=False)
-        host.register(plugin)
+        host = PluginHost()
+        if not any(report.name == "redis" and report.state == "loaded" for report in host.reports):
+            host.register(plugin)
         return host
+
+    @pytest.fixture
+    def runner(self) -> Sequence[str]:
+        """The same for members in processes of their own."""
+        return [sys.executable, str(Path(__file__).with_name("support") / "run_member.py")]
 
     @pytest.fixture
     def tight_options(self) -> Mapping[str, str]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from pypz.core.channels.membership import Membership
 from pypz.core.channels.status import StatusHub, pack
-from pypz.core.commons.errors import FencedError
+from pypz.core.commons.errors import FencedError, TransportError
+
+ECHO_S: Final = 5.0
+"""Seconds that a member which has ended waits to see its own entry (chosen; usually milliseconds)."""
 
 
 class Joining:
@@ -58,6 +63,14 @@ class Joining:
         value = pack(run=m.run.id, start=m.member.start, statuses=statuses, left=left)
         for hub in m.hubs():
             hub.put(f"closed/{m.member.key}", value)
+        for hub in m.hubs():  # who starts it again in this process asks the hub, which learns of entries a little later
+            with contextlib.suppress(TransportError):  # it is written; only a start at this very moment might miss it
+                hub.wait_for(
+                    lambda hub=hub: True if hub.value(f"closed/{m.member.key}").get("run") == m.run.id else None,  # type: ignore[misc]
+                    what=lambda: f"own entry closed/{m.member.key}",
+                    timeout_s=ECHO_S,
+                    stopped=m.is_stopped,
+                )
 
     def leave(self) -> None:
         """Look for successors no more."""

@@ -160,6 +160,8 @@ class MemberSession:
         began = told = time.monotonic()
         with self._changed:
             while not (self._woken or self._membership.is_stopped() or self._has_news()):
+                if not self._in_iteration:
+                    self._commits.close_unit()  # ends that have come since then belong to no iteration
                 now = time.monotonic()
                 if deadline is not None and now >= deadline:
                     return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import pytest
@@ -41,6 +42,11 @@ class TransportFixtures:
     def make_transport(self, plugin_host: PluginHost, location: str) -> Callable[[Mapping[str, str]], Transport]:
         """Makes a new transport at the location, with these options; the kit closes it."""
         return lambda options: plugin_host.make_transport(location, options)
+
+    @pytest.fixture
+    def runner(self) -> Sequence[str]:
+        """Command line that executes one operator in a process of its own, where the transport goes across processes."""
+        return [sys.executable, "-m", "pypz.runnables.operator"]
 
     @pytest.fixture
     def forget_read(self) -> ForgetRead | None:

@@ -11,6 +11,8 @@ from typing import Final, TypeVar
 
 import pytest
 
+from pypz.core.channels.port import channel_ports_of
+from pypz.core.channels.run import operators_of
 from pypz.core.channels.spi import (
     AssignmentListener,
     Block,
@@ -29,6 +31,7 @@ from pypz.core.channels.spi import (
     Unit,
 )
 from pypz.core.commons.errors import PypzError
+from pypz.core.specs.pipeline import Pipeline
 from pypz.testing.promises import Worker, result_of
 
 T = TypeVar("T")
@@ -212,6 +215,13 @@ class Bench:
     def channel(self, partitions: int = 1, port: str = "port", transport: Transport | None = None) -> ChannelInfo:
         """Make a channel."""
         return (transport or self.transport).create_channel(ChannelSpec(self.channel_name(port), partitions), ADMIN_S)
+
+    def adopt(self, pipeline: Pipeline) -> None:
+        """Remove in the end what runs of this pipeline leave."""
+        self._has_status = True
+        for operator in operators_of(pipeline):
+            for port in channel_ports_of(operator):
+                self._channels.update(port.channel_names())
 
     def status(self, transport: Transport | None = None, create: bool = True) -> StatusStream:
         """Open the pipeline's status stream."""

@@ -56,6 +56,8 @@ WRITER: Final[Values] = {
 STATUS_WRITER: Final[Values] = {
     "message.timeout.ms": 30_000,  # a fact that is not written by then is told to whoever waits for it
     "delivery.report.only.error": False,
+    "queue.buffering.max.messages": 100_000,  # the user's bound is for blocks; these two are librdkafka's default and ours
+    "queue.buffering.max.kbytes": 64 * 1024,
 }
 STATUS_READER: Final[Values] = {"enable.partition.eof": True}
 
