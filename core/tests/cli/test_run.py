@@ -1,5 +1,6 @@
 """``pypz run``, as a process of its own."""
 
+import json
 import os
 import pty
 import select
@@ -187,3 +188,15 @@ def test_on_a_terminal_a_table_is_shown_and_no_colour_where_none_is_wanted(proje
     assert code == 0
     assert "\x1b[32m" not in shown
     assert "\x1b[31m" not in shown
+
+
+def test_json_tells_the_outcome(pypz: Any) -> None:
+    done = pypz("run", "shop:ShopPipeline", "--json", *with_parameters(">count=3"))
+    first, _, rest = done.stdout.partition("\n")
+    assert first == "got 3"  # what the operator itself prints
+    codes = {"shop_pipeline.writer": 0, "shop_pipeline.reader": 0}
+    assert json.loads(rest) == {"pipeline": "shop_pipeline", "outcome": "finished", "exit_codes": codes, "error": None}
+    failed = pypz("run", "shop:ShopPipeline", "--json", *with_parameters(">fails=true"))
+    told = json.loads(failed.stdout[failed.stdout.index("{") :])
+    assert (failed.returncode, told["outcome"], told["exit_codes"]["shop_pipeline.writer"]) == (115, "failed", 115)
+    assert "no more paper" in told["error"]

@@ -36,6 +36,7 @@ KNOWN: Final = {
     "demo": Known(
         "See a real pipeline run: no server, no set-up, half a minute at most.", target="pypz.cli.demo.command:demo"
     ),
+    "new": Known("Make a small project to begin with.", target="pypz.cli.new.command:new"),
     "run": Known("Run a pipeline here: package.module:Class or a YAML file.", target="pypz.cli.run:run"),
     "plan": Known("Show what would run, and every error at once.", target="pypz.cli.plan:plan"),
     "params": Known("Show parameters, and where their values come from.", target="pypz.cli.parameters:params"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,7 +80,7 @@ def peek(
         conditions = [read_condition(text) for text in where or []]
         fields = [one.strip() for one in columns.split(",") if one.strip()] if columns else []
         found = _by_location(location, first, second) if location else _by_port(first, second, parameter, name)
-        with found as (place, names, own), _ended_by_pipe():
+        with found as (place, names, own), _ended_by_interrupt():
             peeking = Peek(place, PluginHost.default(), lambda text: stderr().print(f"pypz: warning: {text}"), own)
             channels = [peeking.find(one) for one in names]
             if follow and len(channels) > 1:
@@ -112,12 +111,10 @@ def _write(line: str) -> None:
 
 
 @contextmanager
-def _ended_by_pipe() -> Iterator[None]:
-    """Whoever reads our output may stop (``| head``), and Ctrl-C is how following ends: neither is a failure to tell."""
+def _ended_by_interrupt() -> Iterator[None]:
+    """Ctrl-C is how following ends: nothing to tell."""
     try:
         yield
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes nowhere
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
 

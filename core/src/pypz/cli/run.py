@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -9,11 +10,12 @@ import typer
 from pypz.cli.errors import told_plainly
 from pypz.cli.live import shown
 from pypz.cli.options import Debug, Parameters, PipelineName, Strict, Target
-from pypz.cli.screen import stderr
+from pypz.cli.screen import as_json_text, stderr
 from pypz.cli.settings import read_settings
 from pypz.cli.target import load_pipeline, unexpected
-from pypz.core.commons.errors import PluginError
+from pypz.core.commons.errors import PipelineFailedError, PluginError
 from pypz.core.hooks.host import PluginHost
+from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.commons import ExecutionMode
 from pypz.executors.pipeline.executor import Isolation, OnFailure, PipelineExecutor
 
@@ -47,11 +49,17 @@ def run(
         ),
     ] = None,
     strict: Strict = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the outcome as JSON, without log lines, at the end.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Run a pipeline on this machine, replicas included, and show how it goes.
 
+    pypz run letters:Letters -p '>>channelLocation=localhost:9092' -p '>replicationFactor=2'
+
     Ctrl-C drains and commits, a second one ends at once. The exit code is that of the first operator that failed, or 130.
+    With --json an object: pipeline, outcome (finished, failed or interrupted), exit_codes by operator, error or null.
     """
     with told_plainly(debug):
         settings = read_settings()
@@ -61,13 +69,25 @@ def run(
         pipeline = load_pipeline(target, name, parameter or [])
         for warning in unexpected(pipeline, parameter or []):
             stderr().print(f"pypz: warning: {warning}")
-        wants_logs = settings.log if log is None else log
+        wants_logs = log if log is not None else settings.log and not as_json
         executor = PipelineExecutor(
             pipeline, isolation, on_failure, max_restarts, fresh=fresh, host=host, want_logs=wants_logs
         )
-        with shown(host, pipeline):
-            codes = executor.start(mode)
+        try:
+            with shown(host, pipeline):
+                codes = executor.start(mode)
+        except PipelineFailedError as error:
+            if as_json:
+                _tell(pipeline, "failed", error.exit_codes, str(error))
+            raise
+        if as_json:
+            _tell(pipeline, "interrupted" if any(codes.values()) else "finished", codes, None)
         raise typer.Exit(next((code for code in codes.values() if code), 0))
+
+
+def _tell(pipeline: Pipeline, outcome: str, codes: dict[str, int], error: str | None) -> None:
+    told = {"pipeline": pipeline.get_full_name(), "outcome": outcome, "exit_codes": codes, "error": error}
+    sys.stdout.write(as_json_text(told))
 
 
 def _refuse_failed_plugins(host: PluginHost) -> None:

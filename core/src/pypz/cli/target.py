@@ -50,7 +50,8 @@ class Given:
 def load_pipeline(
     target: str | None, name: str | None = None, parameters: Iterable[str] = (), *, mock_nonexistent: bool = False
 ) -> Pipeline:
-    """Make the pipeline that the user names; the current folder is put on ``sys.path``, so that user modules are found.
+    """Make the pipeline that the user names; the current folder, that of the
+    settings, and ``src`` in them are put on ``sys.path``, so that user modules are found.
 
     Args:
         target: ``package.module:Class`` (or ``:instance``), or the name of a YAML or JSON file; None: as the settings say.
@@ -75,9 +76,10 @@ def _load(
     target: str | None, name: str | None, parameters: Iterable[str], kind: type[Any], mock_nonexistent: bool
 ) -> Instance[Any]:
     settings = read_settings()
-    for folder in dict.fromkeys((str(settings.folder), str(Path.cwd()))):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
+    sources = (folder / part for folder in (settings.folder, Path.cwd()) for part in ("src", "."))
+    for source in dict.fromkeys(str(path) for path in sources if path.is_dir()):
+        if source not in sys.path:
+            sys.path.insert(0, source)
     if target is None:
         if settings.pipeline is None:
             raise ConfigurationError(

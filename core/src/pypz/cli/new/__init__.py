@@ -1,0 +1,1 @@
+"""``pypz new``: a project to begin with."""
