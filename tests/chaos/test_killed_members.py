@@ -1,4 +1,4 @@
-"""Members killed with -9 over a real broker, one process each: nothing is lost, nobody ends too early."""
+"""Members killed with -9, one process each, over a real broker and a local file: nothing is lost, nobody ends too early."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ import pytest
 
 BOOTSTRAP = os.environ.get("KAFKA_BOOTSTRAP", "")
 
-pytestmark = [pytest.mark.broker, pytest.mark.skipif(not BOOTSTRAP, reason="needs KAFKA_BOOTSTRAP")]
+KAFKA = pytest.param(
+    "kafka",
+    marks=[pytest.mark.broker, pytest.mark.skipif(not BOOTSTRAP, reason="needs KAFKA_BOOTSTRAP")],
+)
 
 HERE = Path(__file__).parent
 TIMEOUT_S = 90
@@ -65,14 +68,14 @@ class Process:
 class Drill:
     """One run of the line with a process for each member."""
 
-    def __init__(self, folder: Path, parameters: Sequence[tuple[str, str, Any]] = ()) -> None:
+    def __init__(self, folder: Path, location: str, parameters: Sequence[tuple[str, str, Any]] = ()) -> None:
         sys.path.insert(0, str(HERE))
         try:
             from chaos_line import ChaosLine
         finally:
             sys.path.remove(str(HERE))
         pipeline = ChaosLine(f"chaos_{uuid.uuid4().hex[:8]}")
-        pipeline.set_parameter(">>channelLocation", f"kafka://{BOOTSTRAP}")
+        pipeline.set_parameter(">>channelLocation", location)
         for operator, name, value in parameters:
             getattr(pipeline, operator).set_parameter(name, value)
         self.config = folder / "pipeline.yaml"
@@ -95,10 +98,15 @@ class Drill:
         return sink, copier, self.start("source")
 
 
+@pytest.fixture(params=[KAFKA, "local"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return f"kafka://{BOOTSTRAP}" if request.param == "kafka" else f"local:{tmp_path / 'channels'}"
+
+
 @pytest.fixture
-def drill(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Drill]:
+def drill(tmp_path: Path, location: str, request: pytest.FixtureRequest) -> Iterator[Drill]:
     """A drill; indirect parameters are (operator, parameter, value), other than the defaults."""
-    made = Drill(tmp_path, getattr(request, "param", ()))
+    made = Drill(tmp_path, location, getattr(request, "param", ()))
     yield made
     for member in made.members:
         if member.process.poll() is None:

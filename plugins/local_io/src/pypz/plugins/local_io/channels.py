@@ -160,5 +160,7 @@ def give_back(connection: sqlite3.Connection, keep_bytes: int) -> bool:
     spare = connection.execute("PRAGMA freelist_count").fetchone()[0] - keep_bytes // PAGE_BYTES
     if spare <= 0:
         return False
-    connection.execute(f"PRAGMA incremental_vacuum({min(spare, VACUUM_PAGES)})").fetchall()
+    # By execute() only one page would go: sqlite3 ends the statement at its first row, which has no columns. The script
+    # ends the transaction that the caller has begun, in which nothing was done yet, and begins another for the caller to end.
+    connection.executescript(f"BEGIN IMMEDIATE; PRAGMA incremental_vacuum({min(spare, VACUUM_PAGES)})")
     return bool(spare > VACUUM_PAGES)

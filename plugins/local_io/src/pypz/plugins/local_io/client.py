@@ -205,6 +205,10 @@ class LocalClient:
     def abort(self) -> None:
         """Does nothing: without transactions blocks are visible once written."""
 
+    def last_cause(self) -> str:
+        """Why nothing can be written at the moment, such as a full disk; empty when all is well."""
+        return self._outbox.trouble()
+
     def wake(self) -> None:
         """End a waiting `read` or `write`, from any thread; one that comes early ends the next wait."""
         self.signal.wake()
@@ -251,9 +255,7 @@ class LocalWriter:
             if not wait:
                 return False
             if signal.was_woken("write"):
-                raise WokenError(
-                    f"channel {self._row.info.name!r} is full; woken while waiting for room {self.last_cause()}"
-                )
+                raise WokenError(f"channel {self._row.info.name!r} is full; woken while waiting for room")
             if signal.failure is not None:
                 raise signal.failure
             signal.wait(rings, "write", threading.TIMEOUT_MAX)
@@ -269,10 +271,6 @@ class LocalWriter:
             raise channels.gone(self._row.info, self._database.options.location)
         held = found[0] + self._client.sender.pending_bytes
         return not held or held + letter.size_bytes <= limit or self._growth.may_pass()
-
-    def last_cause(self) -> str:
-        """Why nothing can be written at the moment; empty when all is well."""
-        return self._outbox.trouble()
 
     def partition_count(self) -> int:
         """Partitions now."""

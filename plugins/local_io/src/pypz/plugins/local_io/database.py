@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from pypz.core.commons.errors import PypzError, TransportError
 from pypz.plugins.local_io.faults import BusyError, DiskFullError, damaged, failed_to_make, translate
-from pypz.plugins.local_io.folder import Reserve, check_folder
+from pypz.plugins.local_io.folder import MARGIN_BYTES, RESERVE_BYTES, Reserve, check_folder, free_bytes
 from pypz.plugins.local_io.options import Options
 
 FILE: Final = "pypz.sqlite3"
@@ -24,8 +24,8 @@ VERSION: Final = 1
 """Of the tables below (SQLite's ``user_version``)."""
 PAGE_BYTES: Final = 8192
 """Measured: blocks of 25 and 250 kB are written 1.4 times as fast as with SQLite's 4096."""
-CHECKPOINT_PAGES: Final = 2048
-"""Pages in the log before they are copied into the file (chosen: 16 MiB)."""
+CHECKPOINT_PAGES: Final = 512
+"""Pages in the log before they are copied into the file (chosen: 4 MiB, of which the reserve holds several)."""
 LOG_BYTES: Final = 64 * 1024 * 1024
 """Size that the log is cut to, and above which the next writer waits for the readers of the moment (chosen)."""
 BUSY_S: Final = 10.0
@@ -193,11 +193,15 @@ class Database:
         Raises:
             TransportError: Names the way out.
         """
-        if os.getpid() != self._process:
+        if self.is_forked():
             raise TransportError(
                 f"{self.options.location}: was opened by process {self._process} and cannot be used after fork in process "
                 f"{os.getpid()}; start processes by multiprocessing's 'spawn' or as programs of their own"
             )
+
+    def is_forked(self) -> bool:
+        """Whether this is a forked child of the process that all here belongs to: nothing may be touched, no lock taken."""
+        return os.getpid() != self._process
 
     def is_there(self) -> bool:
         """Whether the file that was opened still has its name."""
@@ -247,7 +251,9 @@ class Database:
             except DiskFullError:
                 if not must or not left:
                     raise
-                self.reserve.release()
+                self.shorten_log(always=True)
+                if left == 1:
+                    self.reserve.release()
         raise AssertionError("unreachable")
 
     def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -270,12 +276,24 @@ class Database:
         finally:
             self._writing.release()
 
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether the disk has room for more blocks: in the log, in the file, for what the log holds, and for the reserve.
+
+        Without that room the log could not be copied into the file, and would take up the disk for good.
+        """
+        if not self.reserve.take(RESERVE_BYTES + MARGIN_BYTES):
+            return False
+        return free_bytes(self.options.folder) >= 2 * size_bytes + self._log_bytes()
+
+    def _log_bytes(self) -> int:
+        try:
+            return os.stat(f"{self.file}-wal").st_size
+        except OSError:
+            return 0
+
     def shorten_log(self, *, always: bool = False) -> None:
         """Copy the log into the file and start it again, when it has grown long: readers of the moment are waited for."""
-        try:
-            if not always and os.stat(f"{self.file}-wal").st_size <= LOG_BYTES:
-                return
-        except OSError:
+        if not always and self._log_bytes() <= LOG_BYTES:
             return
         with self._writing, suppress(sqlite3.Error):
             if self._writer is not None:
@@ -290,7 +308,7 @@ class Database:
 
     def close(self) -> None:
         """Close all connections; idempotent. In a forked child nothing happens: they are the parent's."""
-        if os.getpid() != self._process:
+        if self.is_forked():
             return
         with self._writing, self._opening:
             self._closed = True

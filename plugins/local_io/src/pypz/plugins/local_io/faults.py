@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import os
 import sqlite3
 from pathlib import Path
 
 from pypz.core.commons.errors import TransportError, TransportTimeoutError
+from pypz.plugins.local_io.folder import free_bytes
 
 LEAST_FREE_BYTES = 1024 * 1024
 """Below this an input/output error is taken for a full disk (chosen)."""
@@ -64,7 +64,6 @@ def failed_to_make(location: str, folder: Path, error: OSError) -> TransportErro
 
 def _is_full(folder: Path) -> bool:
     try:
-        space = os.statvfs(folder)
+        return free_bytes(folder) < LEAST_FREE_BYTES
     except OSError:
         return False
-    return space.f_bavail * space.f_frsize < LEAST_FREE_BYTES

@@ -114,8 +114,7 @@ class Reserve:
         """Hold the room, unless less than ``at_least`` bytes are free; tell whether it is held."""
         if self.is_whole():
             return True
-        space = os.statvfs(self._path.parent)
-        if space.f_bavail * space.f_frsize < at_least:
+        if free_bytes(self._path.parent) < at_least:
             return False
         try:
             with open(self._path, "ab") as file:
@@ -124,6 +123,12 @@ class Reserve:
             self.release()
             return False
         return True
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that this user may still write to the disk of a folder."""
+    space = os.statvfs(folder)
+    return space.f_bavail * space.f_frsize
 
 
 def _allocate(file: int) -> None:

@@ -22,7 +22,6 @@ from pypz.plugins.local_io.channels import Row
 from pypz.plugins.local_io.cleaning import Cleaner
 from pypz.plugins.local_io.database import PARTITION_SPAN, Database
 from pypz.plugins.local_io.faults import BusyError, DiskFullError
-from pypz.plugins.local_io.folder import MARGIN_BYTES, RESERVE_BYTES
 from pypz.plugins.local_io.signals import Bell
 
 log = logging.getLogger("pypz.plugins.local_io")
@@ -162,6 +161,8 @@ class Outbox:
 
     def drop(self, sender: Sender) -> None:
         """Forget what was not written yet."""
+        if self._database.is_forked():
+            return
         with self._changed:
             self._letters = deque(letter for letter in self._letters if letter.sender is not sender)
             sender.pending = sender.pending_bytes = 0
@@ -230,7 +231,8 @@ class Outbox:
     def _write(self, batch: Batch) -> None:
         letters = batch.letters
         try:
-            if letters and not self._database.reserve.take(RESERVE_BYTES + MARGIN_BYTES):
+            if letters and not self._database.has_room(sum(letter.size_bytes for letter in letters)):
+                self._cleaner.ask_for_room()
                 if batch.beats:
                     self._ring(self._database.write(partial(self._insert, Batch([], batch.beats))))
                 raise DiskFullError(
@@ -278,14 +280,15 @@ class Outbox:
 
     def _clean(self) -> None:
         try:
-            self._cleaner.step()
+            has_room = self._cleaner.step()
         except (DiskFullError, BusyError):
             self._clean_at = time.monotonic() + RETRY_S
         except PypzError as error:
             self._cleaner.give_up()
             log.warning("consumed blocks cannot be removed: %s", error)
         else:
-            self._write_at = 0.0
+            if has_room:
+                self._write_at = 0.0
 
     # --- within the transaction ---
 

@@ -96,6 +96,8 @@ class Bell:
 
     def detach(self, signal: Signal) -> None:
         """Ring it no more."""
+        if self._database.is_forked():
+            return
         with self._lock:
             self._signals.pop(signal, None)
 

@@ -11,7 +11,6 @@ from typing import Final, TypeVar
 from pypz.core.channels.spi import (
     BlockReader,
     Capabilities,
-    ChannelClient,
     ChannelInfo,
     ChannelSpec,
     Guarantee,
@@ -149,7 +148,7 @@ class LocalTransport:
             raise channels.gone(channel, self._options.location)
         return LocalObserver(self._database, self._bell, channel)
 
-    def open_client(self, member: Member, epoch: int, guarantee: Guarantee) -> ChannelClient:
+    def open_client(self, member: Member, epoch: int, guarantee: Guarantee) -> LocalClient:
         """Open what a member writes and reads by.
 
         Raises:
@@ -170,7 +169,9 @@ class LocalTransport:
         return made
 
     def close(self) -> None:
-        """Close what is still open; idempotent."""
+        """Close what is still open; idempotent. Does nothing in a forked child: all is the parent's."""
+        if self._database.is_forked():
+            return
         with self._lock:
             left, self._open = self._open, []
         for one in left:
