@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,13 +12,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from sniffer_tui.tests.project.sniffed_pipelines import TwoSteps
 
+from pypz.core.commons.errors import ConfigurationError
 from pypz.core.hooks.host import PluginHost
+from pypz.sniffer.command import sniff
 from pypz.sniffer.feed import Feed
 from pypz.sniffer.frames import Frame, Mood
 from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.places import pipeline_at, pipeline_names
 from pypz.sniffer.plan import plan_of
+from pypz.sniffer.programs import PipelineSniffer
 
 BOOTSTRAP = os.environ.get("KAFKA_BOOTSTRAP", "")
 PROJECT = Path(__file__).parent / "project"
@@ -158,6 +164,39 @@ def test_a_killed_process_is_shown_as_lost_and_its_next_run_afresh(elsewhere: El
         frame = watch.until(lambda f: f.mood is Mood.FINISHED and all(m.exit_code == 0 for m in f.members))
         assert frame.run != first.run
         assert records(frame)[f"{name}.writer.out"] == 30
+
+
+def test_a_location_alone_is_enough_and_a_look_has_an_exit_code(
+    elsewhere: Elsewhere, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, place = elsewhere.name, elsewhere.location
+    elsewhere.gate.touch()
+    elsewhere.start()
+    assert elsewhere.wait() == 0
+    assert name in pipeline_names(place)
+    rebuilt = pipeline_at(place, name)
+    assert [o.name for o in plan_of(rebuilt)] == [o.name for o in plan_of(elsewhere.pipeline())]
+    with pytest.raises(ConfigurationError, match=f"no run of '{name}x' is known there; meant '{name}'"):
+        pipeline_at(place, f"{name}x")
+
+    with pytest.raises(typer.Exit) as ended:
+        sniff(place, name=name, once=True, as_json=True)
+    assert ended.value.exit_code == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["verdict"], told["members"][0]["ports"][0]["records"]) == ("finished", 30)
+
+    sniff(place, name=name, as_json=True)
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {m["name"]: m["exit_code"] for m in last["members"]} == {f"{name}.writer": 0, f"{name}.reader": 0}
+
+    sniffer = PipelineSniffer(elsewhere.pipeline())
+    assert sniffer.sniff() == {}
+    assert sniffer.start()
+    deadline = time.monotonic() + 30
+    while sniffer.sniff()["verdict"] != "finished":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)  # a deadline stands above
+    assert sniffer.stop()
 
 
 def test_an_absent_broker_is_named_and_the_viewer_goes_on() -> None:

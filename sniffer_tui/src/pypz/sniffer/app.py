@@ -20,6 +20,7 @@ from textual.widgets import DataTable, Footer, Static
 
 from pypz.sniffer.frames import Frame, Mood
 from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.reasons import Diagnosis, Verdict, diagnose
 from pypz.sniffer.table import COLUMNS, FOLD_ABOVE, SYMBOLS, TONES, Cell, Row, elapsed_words, rows_of
 
 FRAME_INTERVAL_S: Final = 0.2
@@ -37,6 +38,8 @@ DETAIL_FROM: Final = 12
 """Lines from which on there is room for details of the selected row."""
 
 STYLES: Final = {"": "", "good": "green", "warn": "yellow", "bad": "bold red", "dim": "dim"}
+
+_STYLE_OF: Final = {Verdict.FAILED: "bold red", Verdict.STUCK: "bold red"}
 
 HELP: Final = f"""\
 What the operators of a pipeline and their ports do
@@ -192,11 +195,12 @@ class SnifferApp(App[None]):
     def _refresh_frame(self) -> None:
         self._shown = (self._model.version, int(time.monotonic()))
         frame = self._model.frame()
-        self._show_title(frame)
-        self._show_rows({row.key: row for row in rows_of(frame, self._is_folded)})
+        found = diagnose(frame)
+        self._show_title(frame, found)
+        self._show_rows({row.key: row for row in rows_of(frame, self._is_folded, found.members)})
         self._show_detail()
 
-    def _show_title(self, frame: Frame) -> None:
+    def _show_title(self, frame: Frame, found: Diagnosis) -> None:
         title = Text(overflow="ellipsis", no_wrap=True)
         title.append(frame.pipeline, "bold")
         if frame.run:
@@ -204,6 +208,7 @@ class SnifferApp(App[None]):
             if frame.elapsed_s or not frame.had_ended:
                 title.append(f"  {elapsed_words(frame.elapsed_s)}")
             title.append(f"  run {frame.run}")
+            title.append(f"  {found.why}", _STYLE_OF.get(found.verdict, ""))
         else:
             title.append("  waits for the run to start", STYLES["warn"])
         self._set_text("#title", title)

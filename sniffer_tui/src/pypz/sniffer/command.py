@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Final
 
 import typer
 
 from pypz.cli.errors import told_plainly
 from pypz.cli.screen import stderr
 from pypz.cli.target import load_pipeline, unexpected
-from pypz.sniffer.viewer import PLAIN_VARIABLE, PipelineSnifferViewer
+from pypz.core.specs.pipeline import Pipeline
+from pypz.sniffer.documents import line_of
+from pypz.sniffer.feed import Location
+from pypz.sniffer.places import location_of, pipeline_at
+from pypz.sniffer.programs import snapshot, watching, write_pictures
+from pypz.sniffer.reasons import Verdict, diagnose
+from pypz.sniffer.table import member_words, short_name
+from pypz.sniffer.viewer import PLAIN_VARIABLE, PipelineSnifferViewer, write_line
+
+ONCE_S: Final = 3.0
+"""Seconds of one look: enough for a rate and for a sign of life of every member (they beat once a second)."""
+
+EXIT_CODES: Final = {
+    Verdict.HEALTHY: 0,
+    Verdict.FINISHED: 0,
+    Verdict.FAILED: 1,
+    Verdict.STUCK: 3,
+    Verdict.UNSEEN: 4,
+}
 
 
 def sniff(
-    target: Annotated[str, typer.Argument(help="package.module:Class, or a YAML file that describes the pipeline.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="package.module:Class, a YAML file that describes the pipeline, or only a location such as localhost:9092."
+        ),
+    ],
     parameter: Annotated[
         list[str] | None,
         typer.Option(
@@ -29,16 +53,53 @@ def sniff(
     wait_next: Annotated[
         bool, typer.Option("--next", help="With lines: leave out a run that has ended, wait for the next one.")
     ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="A JSON object for each change, until the run ends; with --once a single one."),
+    ] = False,
+    once: Annotated[
+        bool,
+        typer.Option("--once", help="One look; exit code 0: healthy or finished, 1: failed, 3: stuck, 4: no run seen."),
+    ] = False,
+    seconds: Annotated[float, typer.Option(min=0.0, help="With --once: how long to look, at most.")] = ONCE_S,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Show live what the operators of a pipeline and their ports do: state, records, rate and lag.
 
-    The pipeline may be started before or after. It is only watched: q ends the view, the pipeline goes on.
+    The pipeline may be started before or after. It is only watched: q ends the view, the pipeline goes on. A location alone
+    is enough: the pipeline that has run there, or the one of --name, is rebuilt from what it stored.
     """
     with told_plainly(debug):
-        pipeline = load_pipeline(target, name, parameter or [], mock_nonexistent=True)
-        for warning in unexpected(pipeline, parameter or []):
-            stderr().print(f"pypz: warning: {warning}")
+        location = location_of(target)
+        locations: list[Location] | None = None if location is None else [(location, {})]
+        if location is not None:
+            pipeline = pipeline_at(location, name)
+        else:
+            pipeline = load_pipeline(target, name, parameter or [], mock_nonexistent=True)
+            for warning in unexpected(pipeline, parameter or []):
+                stderr().print(f"pypz: warning: {warning}")
+        if once:
+            raise typer.Exit(_look(pipeline, locations, seconds, as_json))
+        if as_json:
+            with watching(pipeline, locations) as model:
+                write_pictures(model, write_line)
+            return
         if plain or wait_next:
             os.environ[PLAIN_VARIABLE] = "next" if wait_next else "1"
-        PipelineSnifferViewer(pipeline).mainloop()
+        PipelineSnifferViewer(pipeline, locations).mainloop()
+
+
+def _look(pipeline: Pipeline, locations: Sequence[Location] | None, seconds: float, as_json: bool) -> int:
+    """Write one picture; gives the exit code."""
+    with watching(pipeline, locations) as model:
+        frame = snapshot(model, seconds)
+    found = diagnose(frame)
+    if as_json:
+        write_line(line_of(frame))
+    else:
+        write_line(f"{frame.pipeline}: {found.verdict.value}: {found.why}")
+        for member in frame.members:
+            write_line(
+                f"  {short_name(member.name, frame.pipeline)}: {member_words(member)}: {found.members[member.name]}"
+            )
+    return EXIT_CODES[found.verdict]

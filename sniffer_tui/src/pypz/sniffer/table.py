@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Final, Literal
@@ -110,12 +110,17 @@ class Row:
 COLUMNS: Final = ("operator, port", "state", "records", "per s", "lag", "waits for")
 
 
-def rows_of(frame: Frame, is_folded: Callable[[str, int], bool] = lambda group, size: size > FOLD_ABOVE) -> list[Row]:
+def rows_of(
+    frame: Frame,
+    is_folded: Callable[[str, int], bool] = lambda group, size: size > FOLD_ABOVE,
+    why: Mapping[str, str] | None = None,
+) -> list[Row]:
     """Give the lines of a frame, operators from left to right, each with its ports below.
 
     Args:
         frame: What to show.
         is_folded: Whether the members of a group (its principal's full name, its size) stand in one line.
+        why: What each member does or waits for, by full name; told in the details.
     """
     groups: dict[str, list[MemberView]] = {}
     for member in frame.members:
@@ -126,7 +131,7 @@ def rows_of(frame: Frame, is_folded: Callable[[str, int], bool] = lambda group, 
             rows.extend(_folded_rows(frame.pipeline, group, members))
         else:
             for member in members:
-                rows.extend(_member_rows(frame.pipeline, member))
+                rows.extend(_member_rows(frame.pipeline, member, (why or {}).get(member.name, "")))
     return rows
 
 
@@ -216,20 +221,22 @@ def member_words(member: MemberView) -> str:
     return str(member.mood.value)
 
 
-def _member_rows(pipeline: str, member: MemberView) -> Iterator[Row]:
+def _member_rows(pipeline: str, member: MemberView, why: str) -> Iterator[Row]:
     yield Row(
         key=member.name,
         group=member.group,
         name=Cell(f"{member.level + 1} {short_name(member.name, pipeline)}"),
         state=Cell(f"{SYMBOLS[member.mood]} {member_words(member)}", TONES[member.mood]),
-        detail=tuple(_member_detail(member)),
+        detail=tuple(_member_detail(member, why)),
     )
     for port in member.ports:
         yield _port_row(f"{member.name} {port.name} {port.channel}", member.group, [port], pipeline)
 
 
-def _member_detail(member: MemberView) -> Iterator[str]:
+def _member_detail(member: MemberView, why: str) -> Iterator[str]:
     yield f"{member.name}: {member_words(member)}" + (f" ({member.state})" if member.state else "")
+    if why and not member.error:
+        yield f"{member.name.rpartition('.')[2]} {why}"
     if member.error:
         yield f"{member.error} (in {member.during})"
     if member.start:

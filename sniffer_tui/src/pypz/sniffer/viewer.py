@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from pypz.core.channels.run import status_name
 from pypz.core.specs.pipeline import Pipeline
-from pypz.sniffer.feed import Feed, check_reach, has_other_threads
+from pypz.sniffer.feed import Location
 from pypz.sniffer.model import PipelineModel
 from pypz.sniffer.plain import PlainViewer
-from pypz.sniffer.plan import plan_of, reachable_locations
+from pypz.sniffer.programs import watching
 
 if TYPE_CHECKING:
     from pypz.core.specs.dtos import PipelineInstanceDTO
@@ -31,10 +31,12 @@ class PipelineSnifferViewer:
 
     Args:
         pipeline: What to watch, with the parameters it runs with (above all ``channelLocation``). It is only read.
+        locations: Where its status streams are, where that is not what its ports say.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, locations: Sequence[Location] | None = None) -> None:
         self._pipeline = pipeline
+        self._locations = locations
 
     @staticmethod
     def create_from_string(source: str) -> PipelineSnifferViewer:
@@ -53,22 +55,16 @@ class PipelineSnifferViewer:
             ConfigurationError: The pipeline cannot be watched from here: no channel has a location, a scheme that nobody
                 knows, ``memory:`` of another process.
         """
-        name, locations = status_name(self._pipeline), reachable_locations(self._pipeline)
-        check_reach(name, locations, can_run_here=has_other_threads())
-        model = PipelineModel(self._pipeline.get_full_name(), plan_of(self._pipeline))
-        feed = Feed(model, name, locations)
         try:
-            feed.start()
-            if has_screen():
-                self._show(model)
-            else:
-                PlainViewer(model, _write_line, waits_for_next=os.environ.get(PLAIN_VARIABLE) == "next").run()
+            with watching(self._pipeline, self._locations) as model:
+                if has_screen():
+                    self._show(model)
+                else:
+                    PlainViewer(model, write_line, waits_for_next=os.environ.get(PLAIN_VARIABLE) == "next").run()
         except KeyboardInterrupt:
             pass
         except BrokenPipeError:  # whoever read our lines has gone
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        finally:
-            feed.close()
 
     def _show(self, model: PipelineModel) -> None:
         from pypz.sniffer.app import SnifferApp  # Textual is only needed where there is a screen
@@ -85,6 +81,7 @@ def has_screen() -> bool:
     return all(stream is not None and not stream.closed and stream.isatty() for stream in streams)
 
 
-def _write_line(line: str) -> None:
+def write_line(line: str) -> None:
+    """Write a line to stdout at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -1,0 +1,74 @@
+"""The sniffer's picture as JSON, for scripts: one object for each picture, of plain values with fixed names."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from pypz.sniffer.frames import Frame, MemberView, PortView
+from pypz.sniffer.reasons import diagnose
+
+VERSION: Final = 1
+"""Of the form; names may be added without raising it."""
+
+
+def document_of(frame: Frame) -> dict[str, Any]:
+    """Give a picture as JSON values.
+
+    Returns:
+        ``v``, ``pipeline``, ``run`` ("" while none was seen), ``mood``, ``verdict`` (``unseen``, ``healthy``, ``finished``,
+        ``failed`` or ``stuck``), ``why``, ``elapsed_s``, ``notice``, and ``members``, each with ``name``, ``group``, ``index``,
+        ``mood``, ``why``, ``state``, ``exit_code``, ``error``, ``host``, ``process``, ``restarts`` and ``ports``, each with
+        ``name``, ``direction``, ``channel``, ``state``, ``records``, ``blocks``, ``size_bytes``, ``rate`` (records a second),
+        ``lag_records``, ``lag_entries`` and ``waits_for``. What is not known is null or "".
+    """
+    found = diagnose(frame)
+    return {
+        "v": VERSION,
+        "pipeline": frame.pipeline,
+        "run": frame.run,
+        "mood": frame.mood.value,
+        "verdict": found.verdict.value,
+        "why": found.why,
+        "elapsed_s": round(frame.elapsed_s, 1),
+        "notice": frame.notice,
+        "members": [_member(member, found.members[member.name]) for member in frame.members],
+    }
+
+
+def line_of(frame: Frame) -> str:
+    """Give a picture as one line of JSON."""
+    return json.dumps(document_of(frame), separators=(",", ":"))
+
+
+def _member(member: MemberView, why: str) -> dict[str, Any]:
+    return {
+        "name": member.name,
+        "group": member.group,
+        "index": member.index,
+        "mood": member.mood.value,
+        "why": why,
+        "state": member.state,
+        "exit_code": member.exit_code,
+        "error": member.error,
+        "host": member.host,
+        "process": member.process,
+        "restarts": member.restarts,
+        "ports": [_port(port) for port in member.ports],
+    }
+
+
+def _port(port: PortView) -> dict[str, Any]:
+    return {
+        "name": port.name,
+        "direction": port.direction,
+        "channel": port.channel,
+        "state": port.state,
+        "records": port.records,
+        "blocks": port.blocks,
+        "size_bytes": port.size_bytes,
+        "rate": None if port.rate is None else round(port.rate, 1),
+        "lag_records": port.lag.records,
+        "lag_entries": port.lag.entries,
+        "waits_for": port.waits_for,
+    }

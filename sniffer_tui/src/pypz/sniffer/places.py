@@ -1,0 +1,95 @@
+"""What runs at a location: pipelines found by their status streams, rebuilt from what they stored, without their code."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import re
+from typing import Final
+
+from pypz.core.channels.headers import names as listed
+from pypz.core.channels.run import open_runs_in
+from pypz.core.channels.spi import StatusEntry
+from pypz.core.channels.status import with_prefix
+from pypz.core.commons.errors import ConfigurationError
+from pypz.core.hooks.host import PluginHost
+from pypz.core.specs.pipeline import Pipeline
+from pypz.sniffer.model import plain_name
+
+_HOSTS: Final = re.compile(r"[\w.-]+:\d+(,[\w.-]+:\d+)*")
+_SCHEMES: Final = ("memory:", "local:")
+
+
+def location_of(target: str) -> str | None:
+    """Give the location that a target names; None when it names something else. A bare ``host:port`` is Kafka.
+
+    >>> location_of("localhost:9092"), location_of("local:/tmp/x"), location_of("weather:Weather")
+    ('kafka://localhost:9092', 'local:/tmp/x', None)
+    """
+    if _HOSTS.fullmatch(target):
+        return f"kafka://{target}"
+    return target if "://" in target or target.startswith(_SCHEMES) else None
+
+
+def pipeline_names(location: str) -> list[str]:
+    """Names of the pipelines whose status streams are at a location, with their namespace's prefix.
+
+    Raises:
+        ConfigurationError: The location is of nobody's scheme.
+        TransportError: It cannot be reached.
+    """
+    transport = PluginHost.default().make_transport(location, {})
+    try:
+        return transport.pipelines()
+    finally:
+        transport.close()
+
+
+def pipeline_at(location: str, name: str | None) -> Pipeline:
+    """Rebuild a pipeline from what its newest run has stored at a location.
+
+    Args:
+        location: Where its status stream is.
+        name: Its name; None when there is only one.
+
+    Raises:
+        ConfigurationError: There is none, no such one, or several; tells which.
+        TransportError: The location cannot be reached.
+    """
+    names = pipeline_names(location)
+    if name is None and len(names) != 1:
+        known = f"there are {listed(names, 20)}; name one by --name" if names else "no pipeline has run there yet"
+        raise ConfigurationError(f"{location}: {known}")
+    chosen = names[0] if name is None else name
+    transport = PluginHost.default().make_transport(location, {})
+    try:
+        stream = transport.open_status(chosen, create=False)
+        try:
+            facts = dict(stream.facts())
+        finally:
+            stream.close()
+    finally:
+        transport.close()
+    text = _newest_description(facts)
+    if text is None:
+        raise ConfigurationError(f"{location}: no run of {chosen!r} is known there; {_nearest(chosen, names)}")
+    with contextlib.redirect_stderr(io.StringIO()):  # that classes are not installed here is why a location is given
+        pipeline: Pipeline = Pipeline.create_from_string(text, mock_nonexistent=True)
+    namespace = chosen.removesuffix(plain_name(chosen)).rstrip(".")
+    if namespace:
+        pipeline.set_parameter("channelNamespace", namespace)
+    return pipeline
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name, names, 1)
+    return f"meant {near[0]!r}?" if near else f"there are {listed(names, 20) or 'none'}"
+
+
+def _newest_description(facts: dict[str, StatusEntry]) -> str | None:
+    """The DTO of the newest run: of one that is open, else of the last in stream order."""
+    runs = with_prefix(facts, "run/")
+    names = [*(run for run in runs if run not in open_runs_in(facts)), *open_runs_in(facts)]
+    found = [str(runs[name]["dto"]) for name in names if runs[name].get("dto")]
+    return found[-1] if found else None

@@ -1,0 +1,109 @@
+"""The sniffer for programs: pictures of a pipeline as plain values, without any screen."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from pypz.core.channels.run import status_name
+from pypz.sniffer.documents import document_of, line_of
+from pypz.sniffer.feed import Feed, Location, check_reach, has_other_threads
+from pypz.sniffer.frames import Frame, Mood
+from pypz.sniffer.model import ENDED, PipelineModel
+from pypz.sniffer.plan import plan_of, reachable_locations
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pypz.core.specs.pipeline import Pipeline
+
+LOOK_INTERVAL_S: Final = 0.2
+"""As often as the screen is drawn."""
+
+
+@contextmanager
+def watching(pipeline: Pipeline, locations: Sequence[Location] | None = None) -> Iterator[PipelineModel]:
+    """Feed a model of the pipeline as long as the block runs.
+
+    Args:
+        pipeline: What to watch; it is only read.
+        locations: Where its status streams are; None for where its ports say.
+
+    Raises:
+        ConfigurationError: The pipeline cannot be watched from here.
+    """
+    name = status_name(pipeline)
+    places = reachable_locations(pipeline) if locations is None else list(locations)
+    check_reach(name, places, can_run_here=has_other_threads())
+    model = PipelineModel(pipeline.get_full_name(), plan_of(pipeline))
+    feed = Feed(model, name, places)
+    try:
+        feed.start()
+        yield model
+    finally:
+        feed.close()
+
+
+class PipelineSniffer:
+    """Watches the newest run of a pipeline from `start` to `stop`, whether it is started before or after.
+
+    Args:
+        pipeline: What to watch, with the parameters it runs with (above all ``channelLocation``). It is only read.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._watching: Any = None
+        self._model: PipelineModel | None = None
+
+    def start(self) -> bool:
+        """Watch from now on; does nothing when it does already.
+
+        Raises:
+            ConfigurationError: The pipeline cannot be watched from here.
+        """
+        if self._model is None:
+            self._watching = watching(self._pipeline)
+            self._model = self._watching.__enter__()
+        return True
+
+    def stop(self) -> bool:
+        """Watch no more; idempotent."""
+        if self._model is not None:
+            self._model = None
+            self._watching.__exit__(None, None, None)
+        return True
+
+    def sniff(self) -> dict[str, Any]:
+        """Give the picture of this moment, as `pypz.sniffer.documents.document_of` describes it; {} while stopped."""
+        return {} if self._model is None else document_of(self._model.frame())
+
+
+def snapshot(model: PipelineModel, seconds: float) -> Frame:
+    """Look for some seconds, so that rates are known; shorter when the run is seen to have ended, longer never."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    frame = model.frame()
+    while time.monotonic() < deadline and frame.mood not in ENDED:
+        pause.wait(LOOK_INTERVAL_S)
+        frame = model.frame()
+    if frame.mood in ENDED:  # exits and last figures follow the end of the run at once
+        pause.wait(LOOK_INTERVAL_S)
+    return model.frame()
+
+
+def write_pictures(model: PipelineModel, write: Callable[[str], None]) -> None:
+    """Write a line of JSON for each change, until the run has ended."""
+    pause = threading.Event()
+    told: tuple[int, Mood] | None = None
+    while True:
+        version, frame = model.version, model.frame()
+        if (version, frame.mood) != told:
+            told = version, frame.mood
+            write(line_of(frame))
+        if frame.mood in ENDED and not pause.wait(LOOK_INTERVAL_S) and model.version == version:
+            return
+        pause.wait(LOOK_INTERVAL_S)

@@ -1,0 +1,161 @@
+"""Why is it stuck? One sentence for each member, and one for the whole pipeline, from what is seen and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from pypz.sniffer.frames import Frame, MemberView, Mood, PortView
+from pypz.sniffer.table import elapsed_words, rate_words, short_name
+
+
+class Verdict(Enum):
+    """How the whole pipeline does."""
+
+    UNSEEN = "unseen"
+    """No run was seen."""
+    HEALTHY = "healthy"
+    FINISHED = "finished"
+    FAILED = "failed"
+    """Something failed, or the run was interrupted."""
+    STUCK = "stuck"
+    """A member is lost, or leaves records waiting, and nothing says that it will go on."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is to be said of one frame."""
+
+    verdict: Verdict
+    why: str
+    """One sentence for the whole pipeline."""
+    members: Mapping[str, str]
+    """One sentence for each member, by full name."""
+
+
+AT_WORK: Final = (Mood.STARTING, Mood.RUNNING, Mood.STOPPING)
+_STARTING: Final = {
+    "": "has joined the run",
+    "StateEntry": "has joined the run",
+    "StateServiceStart": "starts its services",
+    "StateResourceCreation": "makes its channels",
+    "StateOperationInit": "opens its ports",
+}
+_STOPPING: Final = {
+    "StateOperationShutdown": "sends and commits the rest",
+    "StateResourceDeletion": "waits until all others have ended, to delete its channels",
+    "StateServiceShutdown": "stops its services",
+    "StateKilled": "is about to end",
+}
+
+
+def diagnose(frame: Frame) -> Diagnosis:
+    """Say how the pipeline and each of its members does, and what they wait for."""
+    by_group: dict[str, list[MemberView]] = {}
+    for member in frame.members:
+        by_group.setdefault(short_name(member.group, frame.pipeline), []).append(member)
+    sentences = {member.name: _of_member(frame.pipeline, member, by_group) for member in frame.members}
+    verdict, why = _of_all(frame, sentences)
+    return Diagnosis(verdict, why, sentences)
+
+
+def _of_all(frame: Frame, sentences: Mapping[str, str]) -> tuple[Verdict, str]:
+    if not frame.run:
+        return Verdict.UNSEEN, "waits for the run to start"
+    failed = _first(frame.members, Mood.FAILED)
+    if frame.mood is Mood.FINISHED:
+        return Verdict.FINISHED, "all have ended well"
+    if frame.mood in (Mood.FAILED, Mood.INTERRUPTED) or failed is not None:
+        cause = failed or _first(frame.members, Mood.INTERRUPTED)
+        told = sentences[cause.name] if cause is not None else frame.mood.value
+        return Verdict.FAILED, _named(frame, cause, told)
+    lost = _first(frame.members, Mood.LOST)
+    culprit = lost or next((m for m in frame.members if _stalled_port(m) is not None), None)
+    if culprit is not None:
+        return Verdict.STUCK, _named(frame, culprit, sentences[culprit.name])
+    waiting = _first(frame.members, Mood.WAITING) or _first(frame.members, Mood.STARTING)
+    if waiting is not None:
+        return Verdict.HEALTHY, _named(frame, waiting, sentences[waiting.name])
+    rates = [port.rate or 0.0 for member in frame.members for port in member.ports if port.direction == "in"]
+    return Verdict.HEALTHY, f"{rate_words(sum(rates))} records/s are read" if sum(rates) else "waits for records"
+
+
+def _named(frame: Frame, member: MemberView | None, sentence: str) -> str:
+    return sentence if member is None else f"{short_name(member.name, frame.pipeline)} {sentence}"
+
+
+def _first(members: Iterable[MemberView], mood: Mood) -> MemberView | None:
+    return next((member for member in members if member.mood is mood), None)
+
+
+def _of_member(pipeline: str, member: MemberView, groups: Mapping[str, Sequence[MemberView]]) -> str:
+    if member.mood is Mood.FAILED:
+        code = "" if member.exit_code is None else f" with exit code {member.exit_code}"
+        return f"has failed{code}" + (f": {member.error} (in {member.during})" if member.error else "")
+    if member.mood is Mood.LOST:
+        return f"is lost: no sign of life for {elapsed_words(member.silent_s)}; killed, frozen, or cut off"
+    if member.mood is Mood.WAITING:
+        return "has not started in this run"
+    if member.mood in (Mood.FINISHED, Mood.INTERRUPTED):
+        return {Mood.FINISHED: "has ended well", Mood.INTERRUPTED: "was interrupted"}[member.mood]
+    if member.mood is Mood.STARTING:
+        return _starting(pipeline, member, groups)
+    if member.mood is Mood.STOPPING:
+        return _STOPPING.get(member.state, "is stopping")
+    return _running(pipeline, member, groups)
+
+
+def _starting(pipeline: str, member: MemberView, groups: Mapping[str, Sequence[MemberView]]) -> str:
+    unopened = [port for port in member.ports if port.state in ("", "opening")]
+    peers = [word for port in unopened for word in _troubled_peers(pipeline, port, groups)]
+    if member.state == "StateOperationInit" and peers:
+        return f"waits for {' and '.join(dict.fromkeys(peers))}"
+    return _STARTING.get(member.state, "is starting")
+
+
+def _running(pipeline: str, member: MemberView, groups: Mapping[str, Sequence[MemberView]]) -> str:
+    stalled = _stalled_port(member)
+    if stalled is not None:
+        return f"leaves {stalled.lag.words} records of {stalled.name} waiting: it is busy in its own code, or cannot commit"
+    rates = sum(port.rate or 0.0 for port in member.ports)
+    if rates:
+        verb = "reads" if any(port.rate and port.direction == "in" for port in member.ports) else "sends"
+        return f"{verb} {rate_words(max(port.rate or 0.0 for port in member.ports))} records/s"
+    waiting = [port for port in member.ports if port.direction == "in" and port.waits_for]
+    if not waiting:
+        return "works" if not member.ports else "sends nothing at the moment"
+    peers = [word for port in waiting for word in _troubled_peers(pipeline, port, groups)]
+    return f"waits for records of {' and '.join(dict.fromkeys(peers)) or _peer_names(waiting)}"
+
+
+def _stalled_port(member: MemberView) -> PortView | None:
+    """The first input port whose records wait while none are taken."""
+    if member.mood is not Mood.RUNNING:
+        return None
+    return next((p for p in member.ports if p.direction == "in" and (p.lag.records or 0) > 0 and p.rate == 0.0), None)
+
+
+def _troubled_peers(pipeline: str, port: PortView, groups: Mapping[str, Sequence[MemberView]]) -> list[str]:
+    """Members at the other end that are not at work, with what is the matter with them."""
+    found = []
+    for peer in port.peers:
+        for member in groups.get(peer.partition(".")[0], ()):
+            matter = _MATTERS.get(member.mood)
+            if matter is not None:
+                found.append(f"{short_name(member.name, pipeline)}, which {matter}")
+    return found
+
+
+def _peer_names(ports: Iterable[PortView]) -> str:
+    return ", ".join(dict.fromkeys(peer.partition(".")[0] for port in ports for peer in port.peers)) or "others"
+
+
+_MATTERS: Final = {
+    Mood.WAITING: "has not started",
+    Mood.STARTING: "is starting",
+    Mood.LOST: "is lost",
+    Mood.FAILED: "has failed",
+    Mood.INTERRUPTED: "was interrupted",
+}

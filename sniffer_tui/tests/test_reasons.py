@@ -1,0 +1,98 @@
+"""Why is it stuck: one sentence for each member, one for the pipeline; and the same as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from pypz.sniffer.documents import document_of, line_of
+from pypz.sniffer.frames import Frame, LagView, MemberView, Mood, PortView
+from pypz.sniffer.reasons import Verdict, diagnose
+
+OUT = PortView("p.writer", "out", "out", "p.reader.in", ("reader.in",), "open", 10, rate=0.0)
+IN = PortView("p.reader", "in", "in", "p.reader.in", ("writer.out",), "open", 10, rate=0.0, waits_for="p.writer/0/out")
+WRITER = MemberView("p.writer", "p.writer", 0, 0, Mood.RUNNING, "StateOperationRunning", ports=(OUT,))
+READER = MemberView("p.reader", "p.reader", 0, 1, Mood.RUNNING, "StateOperationRunning", ports=(IN,))
+
+
+def frame(*members: MemberView, mood: Mood = Mood.RUNNING) -> Frame:
+    return Frame("p", "run1", mood, members=members)
+
+
+@pytest.mark.parametrize(
+    ("writer", "reader", "verdict", "why", "of_reader"),
+    [
+        ({}, {}, Verdict.HEALTHY, "waits for records", "waits for records of writer"),
+        (
+            {"ports": (replace(OUT, rate=30.0),)},
+            {"ports": (replace(IN, rate=20.0, lag=LagView(5, 1)),)},
+            Verdict.HEALTHY,
+            "20 records/s are read",
+            "reads 20 records/s",
+        ),
+        (
+            {"mood": Mood.LOST, "silent_s": 12.0},
+            {},
+            Verdict.STUCK,
+            "writer is lost: no sign of life for 0:12; killed, frozen, or cut off",
+            "waits for records of writer, which is lost",
+        ),
+        (
+            {},
+            {"ports": (replace(IN, lag=LagView(7, 1)),)},
+            Verdict.STUCK,
+            "reader leaves 7 records of in waiting: it is busy in its own code, or cannot commit",
+            "leaves 7 records of in waiting: it is busy in its own code, or cannot commit",
+        ),
+        (
+            {"mood": Mood.WAITING, "state": "", "ports": ()},
+            {},
+            Verdict.HEALTHY,
+            "writer has not started in this run",
+            "waits for records of writer, which has not started",
+        ),
+        (
+            {"mood": Mood.WAITING, "state": "", "ports": ()},
+            {"mood": Mood.STARTING, "state": "StateOperationInit", "ports": (replace(IN, state=""),)},
+            Verdict.HEALTHY,
+            "writer has not started in this run",
+            "waits for writer, which has not started",
+        ),
+        (
+            {"mood": Mood.FAILED, "exit_code": 115, "error": "ValueError: no", "during": "StateOperationRunning"},
+            {},
+            Verdict.FAILED,
+            "writer has failed with exit code 115: ValueError: no (in StateOperationRunning)",
+            "waits for records of writer, which has failed",
+        ),
+        (
+            {"mood": Mood.FINISHED},
+            {"mood": Mood.STOPPING, "state": "StateResourceDeletion"},
+            Verdict.HEALTHY,
+            "waits for records",
+            "waits until all others have ended, to delete its channels",
+        ),
+    ],
+)
+def test_what_is_seen_is_said_in_one_sentence(
+    writer: dict[str, object], reader: dict[str, object], verdict: Verdict, why: str, of_reader: str
+) -> None:
+    found = diagnose(frame(replace(WRITER, **writer), replace(READER, **reader)))  # type: ignore[arg-type]
+    assert (found.verdict, found.why, found.members["p.reader"]) == (verdict, why, of_reader)
+
+
+def test_the_end_and_the_absence_of_a_run_are_verdicts_too() -> None:
+    assert diagnose(Frame("p")).verdict is Verdict.UNSEEN
+    assert diagnose(frame(mood=Mood.FINISHED)).verdict is Verdict.FINISHED
+    interrupted = diagnose(frame(replace(WRITER, mood=Mood.INTERRUPTED), mood=Mood.INTERRUPTED))
+    assert (interrupted.verdict, interrupted.why) == (Verdict.FAILED, "writer was interrupted")
+
+
+def test_a_picture_is_one_line_of_json_with_everything_that_is_shown() -> None:
+    picture = frame(WRITER, replace(READER, ports=(replace(IN, lag=LagView(7, 1)),)))
+    assert json.loads(line_of(picture)) == document_of(picture)
+    assert "\n" not in line_of(picture)
+    found = document_of(picture)
+    assert (found["v"], found["verdict"], found["members"][1]["ports"][0]["lag_records"]) == (1, "stuck", 7)
