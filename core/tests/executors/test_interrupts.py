@@ -326,6 +326,38 @@ def test_a_signal_raises_nothing_in_the_main_thread_and_the_handlers_come_back()
     assert signal.getsignal(signal.SIGTERM) is former
 
 
+def test_a_signal_that_another_thread_gets_is_taken_while_the_main_thread_waits_for_a_lock() -> None:
+    waits = threading.Lock()
+    waits.acquire()
+
+    def get_a_signal() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    with SignalWatch(lambda number: waits.release()) as watch:
+        thread = threading.Thread(target=get_a_signal)
+        thread.start()
+        assert waits.acquire(timeout=20)
+        thread.join(20)
+    assert watch.number == signal.SIGINT
+
+
+def test_whoever_else_is_told_of_signals_by_a_descriptor_still_is() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    former = signal.set_wakeup_fd(writing)
+    try:
+        arrived = threading.Event()
+        with SignalWatch(lambda number: arrived.set()):
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert arrived.wait(20)
+        assert os.read(reading, 1) == bytes([signal.SIGTERM])
+        assert signal.set_wakeup_fd(former) == writing
+    finally:
+        signal.set_wakeup_fd(former)
+        os.close(reading)
+        os.close(writing)
+
+
 def test_outside_of_the_main_thread_signals_are_left_alone() -> None:
     handlers: list[Any] = []
 
