@@ -148,6 +148,24 @@ def test_a_channel_that_is_there_tells_what_becomes_of_it(
     assert place.pipelines() == []
 
 
+def test_schemas_that_do_not_resolve_are_an_error(project: Path) -> None:
+    pytest.importorskip("pypz.plugins.avro_codec")
+    (project / "typed.py").write_text(
+        "import shop\n"
+        "def schema(field):\n"
+        '    return \'{"type": "record", "name": "r", "fields": [{"name": "%s", "type": "int"}]}\' % field\n'
+        "class Typed(shop.ShopPipeline):\n"
+        "    def __init__(self, name=None, *args, **kwargs):\n"
+        "        super().__init__(name, *args, **kwargs)\n"
+        "        self.writer.out.set_schema(schema('n'))\n"
+        "        self.reader.input.set_schema(schema('m'))\n"
+    )
+    found = planned("typed:Typed", "-p", ">>channelLocation=memory:p")
+    (edge,) = found["edges"]
+    assert (edge["is_compatible"], "expects field 'm' (int)" in edge["reason"]) == (False, True)
+    assert found["errors"] == [f"typed.writer.out -> typed.reader.input: {edge['reason']}"]
+
+
 def test_a_class_that_is_not_here_is_an_error_by_name(project: Path) -> None:
     made = call("plan", "shop:ShopPipeline", "--json")
     assert made.exit_code == 1
