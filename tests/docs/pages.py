@@ -104,10 +104,10 @@ def save_files(blocks: list[Block], upto: Block, folder: Path) -> None:
         others = read_blocks(upto.page.parent / upto.words["uses"])
         save_files(others, others[-1], folder)
     if "examples" in upto.page.parts:
-        for path in upto.page.parent.rglob("*.py"):
+        for path in [*upto.page.parent.rglob("*.py"), *upto.page.parent.glob("data/*")]:
             target = folder / path.relative_to(upto.page.parent)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+            target.write_bytes(path.read_bytes())
     for block in blocks:
         if block.page == upto.page and block.line <= upto.line and "file" in block.words:
             target = folder / block.words["file"]
