@@ -224,6 +224,10 @@ class ChannelInputPort(_ChannelPort, InputPortPlugin):
         """The channel read: named after the port of the group's principal."""
         return (f"{_principal_name(self)}.{self.get_simple_name()}",)
 
+    def partition_count(self) -> int:
+        """Partitions of the channel: one for each member unless ``partitions`` says otherwise."""
+        return self._partitions or (1 if self.is_in_group_mode() else max(1, self.get_group_size()))
+
     def check(self) -> None:
         """Refuse values that this version does not carry out."""
         super().check()
@@ -248,10 +252,9 @@ class ChannelInputPort(_ChannelPort, InputPortPlugin):
     def _on_resource_creation(self) -> bool:
         if self.is_principal():
             has_all = self.is_in_group_mode()
-            count = self._partitions or (1 if has_all else max(1, self.get_group_size()))
             options = {str(key): _as_text(value) for key, value in (self._topic_config or {}).items()}
             is_held = bool(self._sequential_mode_enabled)
-            self._session().create_channel(self, count, options, has_all=has_all, is_held=is_held)
+            self._session().create_channel(self, self.partition_count(), options, has_all=has_all, is_held=is_held)
         return True
 
     def _on_resource_deletion(self) -> bool:
@@ -351,6 +354,10 @@ class ChannelOutputPort(_ChannelPort, OutputPortPlugin):
     def channel_names(self) -> tuple[str, ...]:
         """The channels written: one for each connected input port."""
         return tuple(f"{owner}.{name}" for owner, name in self.connected_ports())
+
+    def partition_count(self) -> int:
+        """An output port reads no channel."""
+        return 0
 
     def check(self) -> None:
         """Refuse values that this version does not carry out."""

@@ -7,10 +7,11 @@ from typing import Final
 
 from pypz.core.channels.headers import group_of, names
 from pypz.core.channels.membership import Membership, PortEnds
-from pypz.core.channels.spi import ChannelInfo, ChannelSpec, Guarantee
+from pypz.core.channels.spi import ChannelInfo, ChannelSpec, Guarantee, Transport
+from pypz.core.channels.standing import forget
 from pypz.core.channels.status import StatusHub, pack
 from pypz.core.channels.unread import Unread
-from pypz.core.commons.errors import RunConflictError, WokenError
+from pypz.core.commons.errors import ConfigurationError, RunConflictError, WokenError
 
 ADMIN_TIMEOUT_S: Final = 60.0
 """Seconds to make or delete a channel (chosen: three times Kafka's usual worst)."""
@@ -41,6 +42,7 @@ def create_channel(
     size = membership.run.size_of(operator)
     groups = {group_of(operator, index, has_all) for index in range(size)}
     spec = ChannelSpec(ends.ref.channels[0], partitions, options, tuple(sorted(groups)))
+    _refuse_raising(membership.transport(ends), spec)
     info = membership.transport(ends).create_channel(spec, ADMIN_TIMEOUT_S)
     value = pack(
         run=membership.run.id,
@@ -49,6 +51,17 @@ def create_channel(
         unbounded=is_held or membership.run.is_in_cycle(ends.port),
     )
     membership.hub(ends).put(f"channel/{info.name}", value)
+
+
+def _refuse_raising(transport: Transport, spec: ChannelSpec) -> None:
+    if transport.capabilities.raise_partitions:
+        return
+    found = transport.describe_channel(spec.name)
+    if found is not None and found.partitions < spec.partitions:
+        raise ConfigurationError(
+            f"channel {spec.name!r} has {found.partitions} partitions and should have {spec.partitions}, but its transport lacks "
+            "the capability 'raise_partitions'; start with --fresh, or leave the number as it was"
+        )
 
 
 def delete_channel(membership: Membership, ends: PortEnds, *, whatever_run: bool) -> None:
@@ -75,7 +88,7 @@ def delete_channel(membership: Membership, ends: PortEnds, *, whatever_run: bool
         if not whatever_run:
             _tell_unread(membership, ends, hub, info)
         membership.transport(ends).delete_channel(info, ADMIN_TIMEOUT_S)
-    hub.put(f"channel/{name}", None)
+    forget(hub, name)
 
 
 def _tell_unread(membership: Membership, ends: PortEnds, hub: StatusHub, info: ChannelInfo) -> None:

@@ -84,6 +84,12 @@ class Checkpoints:
         due, self._due = self._due, None
         return due
 
+    def take_standing(self) -> bool:
+        """Make the note that stands due again; tells whether there is one."""
+        if self._due is None and self._standing:
+            self._due = MemberNote(self._standing)
+        return self._due is not None
+
     def put_back(self, note: MemberNote | None) -> None:
         """The commit failed: the note is due again, unless a later one is."""
         if self._due is None:

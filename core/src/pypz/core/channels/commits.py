@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from pypz.core.channels.checkpoints import Checkpoints
@@ -11,12 +12,17 @@ from pypz.core.channels.client_loop import ClientLoop
 from pypz.core.channels.membership import Membership, PortEnds
 from pypz.core.channels.reader import InputEnd
 from pypz.core.channels.spi import Committed, MemberNote, Unit
+from pypz.core.channels.standing import Standing
 from pypz.core.commons.errors import RetriableError, TransportTimeoutError
 
 COMMIT_TIMEOUT_S: Final = 10.0
 """Seconds that one flush or commit in the background may take before it is tried again (chosen)."""
 LAST_COMMIT_S: Final = 120.0
 """Seconds for which a commit that the operator waits for is tried again (chosen: sendTimeoutMs' default)."""
+AGAIN_S: Final = 3600.0
+"""Seconds after which all that stands committed is committed again (semantics: every hour)."""
+TROUBLE_S: Final = 1.0
+"""Seconds until a commit that failed is tried again (chosen)."""
 BUSY_S: Final = 0.02
 """Seconds until a due commit is tried again that would have had to wait (chosen)."""
 TROUBLE_INTERVAL_S: Final = 30.0
@@ -26,10 +32,29 @@ TROUBLE_INTERVAL_S: Final = 30.0
 class Commits:
     """What is due for commit, since when, and committing it. At most one unit is in commit."""
 
-    def __init__(self, membership: Membership, checkpoints: Checkpoints, interval_s: float) -> None:
+    def __init__(
+        self,
+        membership: Membership,
+        checkpoints: Checkpoints,
+        standing: Standing,
+        interval_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take part in a session.
+
+        Args:
+            membership: Whose positions.
+            checkpoints: Its note.
+            standing: What it has committed.
+            interval_s: Seconds from the first unit that is due to its commit.
+            clock: Gives the seconds by which commits are due.
+        """
         self._membership = membership
         self._checkpoints = checkpoints
+        self._standing = standing
         self._interval_s = interval_s
+        self._clock = clock
+        self._again_at = clock() + AGAIN_S
         self._due: dict[tuple[str, int], Committed] = {}
         self._marks: dict[str, tuple[int, int]] = {}
         self._at: float | None = None
@@ -51,7 +76,7 @@ class Commits:
                     self._due.update(mark.committed)
                     self._marks[end.info.name] = mark.consumed, mark.records
             if moved and self._at is None:
-                self._at = time.monotonic() + self._interval_s
+                self._at = self._clock() + self._interval_s
                 first = next(iter(m.loops.values()), None)
                 if first is not None:
                     first.wake()
@@ -73,19 +98,34 @@ class Commits:
                 self.tell_trouble(error)
 
     def commit_due(self, loop: ClientLoop) -> float | None:
-        """On a client's thread: commit when due (the first client's does); gives the moment of the next."""
+        """On a client's thread: commit when due (the first client's does); gives the seconds until the next."""
         m = self._membership
         if next(iter(m.loops.values()), None) is not loop:
             return None
-        now = time.monotonic()
+        now = self._clock()
+        if now >= self._again_at:
+            self._take_standing(now)
         if self._at is not None and now >= self._at and m.outcome is None and not m.is_fenced:
             try:
                 if not self.try_commit(wait=False):
                     self._at = now + BUSY_S
             except (RetriableError, TransportTimeoutError) as error:
-                self._at = time.monotonic() + 1.0
+                self._at = self._clock() + TROUBLE_S
                 self.tell_trouble(error)
-        return self._at
+        return None if self._at is None else max(0.0, self._at - self._clock())
+
+    def _take_standing(self, now: float) -> None:
+        """Make all that stands due again, as it stands; not while something later is in commit."""
+        if not self._committing.acquire(blocking=False):
+            return
+        try:
+            self._again_at = now + AGAIN_S
+            with self._membership.changed:
+                self._due = {**self._standing.positions(), **self._due}
+                if self._checkpoints.take_standing() or self._due:
+                    self._at = now
+        finally:
+            self._committing.release()
 
     def try_commit(self, *, wait: bool) -> bool:
         """Flush every output of every transport, only then commit positions; False when it had to wait and may not."""
@@ -119,7 +159,7 @@ class Commits:
                     if time.monotonic() > deadline or m.is_stopped():
                         raise
                     self.tell_trouble(error)
-            self._committed({end.info.name: (mark.consumed, mark.records)})
+            self._committed(due, {end.info.name: (mark.consumed, mark.records)})
 
     # --- below: with `_committing` held ---
 
@@ -147,15 +187,16 @@ class Commits:
         except BaseException:
             self._put_back(due, note)
             raise
-        self._committed(marks)
+        self._committed(due, marks)
         return True
 
-    def _committed(self, marks: dict[str, tuple[int, int]]) -> None:
+    def _committed(self, due: Mapping[tuple[str, int], Committed], marks: Mapping[str, tuple[int, int]]) -> None:
+        self._standing.committed(due)
         self.trouble = ""
         m = self._membership
         with m.changed:
             is_more = bool(self._due) or self._checkpoints.is_due
-            self._at = time.monotonic() + self._interval_s if is_more else None
+            self._at = self._clock() + self._interval_s if is_more else None
             for end in m.inputs():
                 if end.info.name in marks:
                     end.committed_entries, end.committed_records = marks[end.info.name]

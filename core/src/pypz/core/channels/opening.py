@@ -16,6 +16,7 @@ from pypz.core.channels.membership import Membership, PortEnds
 from pypz.core.channels.port import Reading, Writing
 from pypz.core.channels.reader import InputEnd
 from pypz.core.channels.spi import ChannelClient, ChannelInfo, MemberNote, TellsCause
+from pypz.core.channels.standing import Standing
 from pypz.core.channels.status import pack
 from pypz.core.channels.writer import OutputEnd
 from pypz.core.codecs.spi import Codec
@@ -31,6 +32,7 @@ class Opening:
     def __init__(
         self,
         membership: Membership,
+        standing: Standing,
         *,
         found_note: Callable[[MemberNote], None],
         tick: Callable[[pool.Address, ClientLoop], float | None],
@@ -39,10 +41,12 @@ class Opening:
 
         Args:
             membership: Whose ports.
+            standing: What it has committed.
             found_note: Told of the note of an earlier start.
             tick: What the threads of its clients do when something is due; gives the seconds until the next time.
         """
         self._membership = membership
+        self._standing = standing
         self._found_note = found_note
         self._tick = tick
         self._lock = threading.Lock()
@@ -58,6 +62,7 @@ class Opening:
         own = list(range(info.partitions)) if reading.has_all else partitions_of_member(info, m.ref.index, size)
         group = group_of(m.member.operator, m.ref.index, reading.has_all)
         loop = self._loop(ends)
+        known = self._standing.known(ends, info, reading.has_all)
         decoders = Decoders(codec, m.hub(ends), reading.schema_timeout_s, m.is_stopped)
 
         def start() -> InputEnd:
@@ -75,7 +80,7 @@ class Opening:
                 is_held=reading.is_held,
                 retired=m.run.retired_writers(m.hub(ends), info.name, writers),
             )
-            end.start(own)
+            self._standing.found(info, end.start(own, known))
             loop.inputs[info.name] = end
             return end
 

@@ -64,6 +64,10 @@ class ChannelPort(ABC):
         """Names of the channels read (one) or written (one for each connected input port), without namespace."""
 
     @abstractmethod
+    def partition_count(self) -> int:
+        """Partitions that the channel read must have at least; 0 for a port that reads none."""
+
+    @abstractmethod
     def connected_ports(self) -> list[tuple[str, str]]:
         """Full name of the principal operator and simple name of each port at the other end, sorted."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from pypz.core.channels.headers import (
 )
 from pypz.core.channels.spi import BlockReader, ChannelInfo, Committed, Received
 from pypz.core.codecs.spi import Decoder
-from pypz.core.commons.errors import DecodeError
+from pypz.core.commons.errors import DecodeError, PositionGoneError
 
 PREFETCH_BYTES: Final = 8 * 1024 * 1024
 """Bytes held ahead before reading pauses (chosen: some 16 full blocks)."""
@@ -124,10 +124,29 @@ class InputEnd:
     _taken: list[Received] = field(default_factory=list)
     """Blocks taken from the queue since the unit began."""
 
-    def start(self, partitions: Sequence[int]) -> None:
-        """Go to the committed positions; take over the ends that their notes of this run know."""
+    def start(self, partitions: Sequence[int], known: Collection[int] = frozenset()) -> dict[int, Committed]:
+        """Go to the committed positions; take over the ends that their notes of this run know.
+
+        Args:
+            partitions: Those to read.
+            known: Those for which the group has committed before: without a position now, it is lost.
+
+        Returns:
+            The positions by partition, where there are any.
+
+        Raises:
+            PositionGoneError: A position was forgotten, or the log no longer holds it.
+        """
+        found: dict[int, Committed] = {}
         for number in partitions:
             committed = self.reader.committed(number)
+            if committed is None and number in known:
+                raise PositionGoneError(
+                    f"channel {self.info.name!r}, partition {number}: what group {self.group!r} had committed is gone; the "
+                    "transport forgets what is not committed again for long (Kafka: offsets.retention.minutes, 7 days), or "
+                    "somebody has removed it. Start with --fresh to begin with empty channels, or commit for the group "
+                    "the position to go on from"
+                )
             note = Note.decode(committed.note, self.writers) if committed else Note("", "")
             if committed is None or note.incarnation not in ("", self.info.incarnation):
                 self.places[number] = _Place("", ended=self.retired)
@@ -137,6 +156,8 @@ class InputEnd:
             self.places[number] = _Place(committed.position, note.index, ended=ended)
             self._skip[number] = note.index
             self.reader.seek(number, committed.position)
+            found[number] = committed
+        return found
 
     # --- the client's thread ---
 

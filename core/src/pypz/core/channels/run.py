@@ -6,16 +6,18 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pypz.core.channels import pool
+from pypz.core.channels.capabilities import check_capabilities
 from pypz.core.channels.channel_life import ADMIN_TIMEOUT_S, ALIVE_WAIT_S
 from pypz.core.channels.connections import Connections
 from pypz.core.channels.port import ChannelPort, channel_ports_of
 from pypz.core.channels.session import MemberSession, own_host
 from pypz.core.channels.spi import Guarantee, Member, MemberNote, StatusEntry, StatusStream, Transport, Unit
+from pypz.core.channels.standing import forget
 from pypz.core.channels.status import StatusHub, pack, unpack, with_prefix
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PypzError, RunConflictError
 from pypz.core.commons.faults import collecting, refuse
@@ -170,6 +172,8 @@ class PipelineRun:
     def __init__(self, whole: Pipeline | Operator, host: PluginHost, *, member: Operator | None = None) -> None:
         self.id = uuid.uuid4().hex[:12]
         self.host = host
+        self.clock: Callable[[], float] = time.monotonic
+        """By which commits are due."""
         self._whole = whole
         self._connections = Connections([port for op in operators_of(whole) for port in channel_ports_of(op)])
         self._member = member
@@ -274,6 +278,7 @@ class PipelineRun:
             self._transports[address] = pool.acquire(self.host, address)
             if not self._is_relaying:
                 _check_across_processes(self._ref.name, address[0], self._transports[address])
+        self._check_capabilities()
         firsts: dict[str, pool.Address] = {}
         for address in addresses:
             firsts.setdefault(address[0], address)
@@ -308,6 +313,17 @@ class PipelineRun:
         for operator in operators_of(self._whole):
             for location in dict.fromkeys(address[0] for address in _addresses_of(operator)):
                 self._here.setdefault(location, []).append(self.prefixed(operator.get_full_name()))
+
+    def _check_capabilities(self) -> None:
+        for operator in operators_of(self._whole):
+            for port in channel_ports_of(operator):
+                address = address_of_port(port)
+                if port.direction == "in" and address in self._transports:
+                    location = conceal({"channelLocation": address[0]})["channelLocation"]
+                    place = f"{port.owner_name()}.{port.get_simple_name()}: the transport at {location}"
+                    check_capabilities(
+                        place, self._transports[address].capabilities, port.partition_count(), self.writers_of(port)
+                    )
 
     def _addresses(self) -> list[pool.Address]:
         """What this process connects to: all that the whole uses; a lone member only what its own ports use, where it
@@ -391,7 +407,7 @@ class PipelineRun:
                     info = self._transports[address].describe_channel(self.prefixed(name))
                     if info is not None:
                         self._transports[address].delete_channel(info, ADMIN_TIMEOUT_S)
-                        self._hubs[address[0]].put(f"channel/{info.name}", None)
+                        forget(self._hubs[address[0]], info.name)
 
     def _delete_notes(self) -> None:
         """Remove the notes of all members; each is joined for that, since a transport may take them from the newest start only."""

@@ -23,6 +23,7 @@ from pypz.core.channels.port import ChannelPort, Reading, Writing
 from pypz.core.channels.reader import InputEnd
 from pypz.core.channels.redelivery import Redelivery
 from pypz.core.channels.spi import Guarantee, Member
+from pypz.core.channels.standing import Standing
 from pypz.core.channels.writer import OutputEnd
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.errors import DecodeError, PortClosedError, PypzError
@@ -74,8 +75,11 @@ class MemberSession:
         self._joining = Joining(self._membership)
         self._figures = Figures(self._membership)
         self._checkpoints = Checkpoints(self._membership)
-        self._commits = Commits(self._membership, self._checkpoints, _milliseconds(operator, "commitIntervalMs", 100))
-        self._opening = Opening(self._membership, found_note=self._checkpoints.found, tick=self._tick)
+        standing = Standing(self._membership)
+        self._commits = Commits(
+            self._membership, self._checkpoints, standing, _milliseconds(operator, "commitIntervalMs", 100), run.clock
+        )
+        self._opening = Opening(self._membership, standing, found_note=self._checkpoints.found, tick=self._tick)
         self._woken = False
         self._redelivery: Redelivery | None = None
         """Made with the first port whose errorPolicy asks for it."""
@@ -437,10 +441,9 @@ class MemberSession:
 
     def _tick(self, address: pool.Address, loop: ClientLoop) -> float | None:
         """On a client's thread: commit when due, tell figures; gives the seconds until the next."""
-        commit_at = self._commits.commit_due(loop)
-        figures_at = self._figures.tell_due(address, loop)
-        moments = [moment for moment in (commit_at, figures_at) if moment is not None]
-        return seconds_until(min(moments, default=None))
+        commit_s = self._commits.commit_due(loop)
+        figures_s = seconds_until(self._figures.tell_due(address, loop))
+        return min((seconds for seconds in (commit_s, figures_s) if seconds is not None), default=None)
 
     def _has_news(self) -> bool:
         inputs = self._membership.inputs()
