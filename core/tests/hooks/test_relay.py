@@ -83,6 +83,23 @@ class Stream:
 # --- relay ------------------------------------------------------------------------------------------------------------
 
 
+def test_no_state_is_lost_where_only_the_newest_value_is_kept(host: PluginHost) -> None:
+    states = ["StateEntry", "StateServiceStart", "StateResourceCreation", "StateKilled"]
+    stream = Stream()
+    relay = Relay("pipe", "run1", [stream])
+    host.register(relay)
+    for start in ("s1", "s2"):
+        for old, new in zip(["", *states], states, strict=False):
+            host.operator_state_changed(operator(start=start), old, new)
+    assert host.flush(10)
+    assert relay.close(10)
+    ways = [
+        (value["operator"]["start"], value["way"]) for _, key, value in stream.written if key == "state/pipe.reader"
+    ]
+    assert ways[-1] == ("s2", states)
+    assert all(way == states[: len(way)] for _, way in ways)
+
+
 def test_states_become_facts_and_figures_beats(host: PluginHost) -> None:
     stream = Stream()
     relay = Relay("pipe", "run1", [stream])
@@ -324,6 +341,32 @@ def test_a_viewer_that_starts_after_the_end_sees_states_exits_and_final_counts(
     ours.put("state/pipe.late", pack(operator=operator(name="pipe.late").to_json(), old="", new="x"))
     wait_for(lambda: len(viewer.told("operator_state_changed")) == 2)
     assert viewer.told("channel_status") == [("channel_status", status(operator(), 30))]
+
+
+def test_states_that_a_newer_value_took_the_place_of_are_told_each_once(
+    memory: MemoryTransport, view: Callable[..., Viewer]
+) -> None:
+    ours = memory.open_status("pipe", True)
+    open_run(ours, "run1")
+    viewer = view(memory.open_status("pipe", False))
+    wait_for(lambda: bool(viewer.told("pipeline_started")))
+    for start, way in (
+        ("start1", ["A"]),
+        ("start1", ["A", "B", "C"]),
+        ("start2", ["A", "B"]),
+        ("start2", ["A", "B", "D"]),
+    ):
+        ours.put("state/pipe.reader", pack(operator=operator(start=start).to_json(), old="", new=way[-1], way=way))
+    wait_for(lambda: len(viewer.told("operator_state_changed")) == 6)
+    told: list[Any] = viewer.told("operator_state_changed")
+    assert [(who.start, old, new) for _, who, old, new in told] == [
+        ("start1", "", "A"),
+        ("start1", "A", "B"),
+        ("start1", "B", "C"),
+        ("start2", "", "A"),
+        ("start2", "A", "B"),
+        ("start2", "B", "D"),
+    ]
 
 
 def test_only_the_newest_run_is_told_and_a_new_one_starts_afresh(

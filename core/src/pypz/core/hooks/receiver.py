@@ -122,6 +122,7 @@ class Receiver:
         self._facts: list[dict[str, StatusEntry]] = [{} for _ in self._streams]
         self._newest: dict[str, tuple[str, float]] = {}
         self._gone: set[tuple[str, str]] = set()
+        self._ways: dict[str, tuple[str, list[str]]] = {}
         self._corrupt = 0
         self._threads = [
             threading.Thread(target=self._follow, args=(place,), name=f"pypz-receiver-{place}", daemon=True)
@@ -222,6 +223,7 @@ class Receiver:
         self._finished = ""
         self._newest.clear()
         self._gone.clear()
+        self._ways.clear()
         if self._on_new_run is not None:
             self._on_new_run(info)
         self._host.pipeline_started(PipelineRef(info.pipeline, info.run))
@@ -279,8 +281,17 @@ class Receiver:
 
     def _tell_state(self, values: Mapping[str, Any]) -> None:
         old, new = _text(values.get("old", "")), _text(values["new"])
-        if (operator := self._member(values, "state")) is not None:
-            self._host.operator_state_changed(operator, old, new)
+        way = [_text(state) for state in values.get("way", [new])]
+        if (operator := self._member(values, "state")) is None:
+            return
+        start, told = self._ways.get(operator.name, ("", []))
+        told = told if start == operator.start and way[: len(told)] == told else []
+        if len(way) == 1 or told == way:  # of an earlier version, or read anew
+            told = way[:-1]
+        self._ways[operator.name] = operator.start, way
+        before = [old if len(way) == 1 else "", *way]
+        for place in range(len(told), len(way)):
+            self._host.operator_state_changed(operator, before[place], way[place])
 
     def _tell_failed(self, values: Mapping[str, Any]) -> None:
         during, error = _text(values.get("during", "")), ErrorInfo.from_json(values["error"])

@@ -45,6 +45,7 @@ class Relay:
         """
         self._pipeline = pipeline
         self._run = run
+        self._ways: dict[str, tuple[str, list[str]]] = {}
         self._lanes = [_Lane(stream, f"pypz-relay-{place}") for place, stream in enumerate(streams)]
 
     def close(self, timeout_s: float) -> bool:
@@ -60,8 +61,15 @@ class Relay:
 
     @hookimpl
     def pypz_operator_state_changed(self, operator: OperatorRef, old: str, new: str) -> None:
-        """Keep ``state/<member>``."""
-        self._fact(operator, f"state/{operator.name}", {"operator": operator.to_json(), "old": old, "new": new})
+        """Keep ``state/<member>``; with it stand all states of this start, since a newer value takes the place of one that
+        waits.
+        """
+        if self._is_mine(operator):
+            start, way = self._ways.get(operator.name, ("", []))
+            way = [*way, new] if start == operator.start else [new]
+            self._ways[operator.name] = operator.start, way
+            values = {"operator": operator.to_json(), "old": old, "new": new, "way": way}
+            self._fact(operator, f"state/{operator.name}", values)
 
     @hookimpl
     def pypz_operator_failed(self, operator: OperatorRef, during: str, error: ErrorInfo) -> None:
