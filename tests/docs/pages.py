@@ -140,6 +140,7 @@ def environment(folder: Path) -> dict[str, str]:
         "COLUMNS": "120",
         "NO_COLOR": "1",
         "PYTHONUNBUFFERED": "1",
+        "PYTEST_ADDOPTS": "-p no:asyncio -p no:cacheprovider",  # a reader has no plugins of this workspace's tests
     }
 
 

@@ -9,12 +9,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pypz.testing.pipelines import LogLine, PipelineResult, run_pipeline
     from pypz.testing.promises import Promise, promise, promises_of
     from pypz.testing.transport import TransportConformance
 
-__all__ = ["Promise", "TransportConformance", "promise", "promises_of"]
+__all__ = [
+    "LogLine",
+    "PipelineResult",
+    "Promise",
+    "TransportConformance",
+    "promise",
+    "promises_of",
+    "run_pipeline",
+]
 
 _HOMES = {
+    "LogLine": "pypz.testing.pipelines",
+    "PipelineResult": "pypz.testing.pipelines",
+    "run_pipeline": "pypz.testing.pipelines",
     "Promise": "pypz.testing.promises",
     "TransportConformance": "pypz.testing.transport",
     "promise": "pypz.testing.promises",
