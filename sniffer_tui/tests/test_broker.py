@@ -15,7 +15,6 @@ import pytest
 import typer
 from sniffer_tui.tests.project.sniffed_pipelines import TwoSteps
 
-from pypz.core.commons.errors import ConfigurationError
 from pypz.core.hooks.host import PluginHost
 from pypz.sniffer.command import sniff
 from pypz.sniffer.feed import Feed
@@ -176,9 +175,6 @@ def test_a_location_alone_is_enough_and_a_look_has_an_exit_code(
     assert name in pipeline_names(place)
     rebuilt = pipeline_at(place, name)
     assert [o.name for o in plan_of(rebuilt)] == [o.name for o in plan_of(elsewhere.pipeline())]
-    with pytest.raises(ConfigurationError, match=f"no run of '{name}x' is known there; meant '{name}'"):
-        pipeline_at(place, f"{name}x")
-
     with pytest.raises(typer.Exit) as ended:
         sniff(place, name=name, once=True, as_json=True)
     assert ended.value.exit_code == 0
@@ -197,6 +193,22 @@ def test_a_location_alone_is_enough_and_a_look_has_an_exit_code(
         assert time.monotonic() < deadline
         time.sleep(0.05)  # a deadline stands above
     assert sniffer.stop()
+
+
+def test_a_pipeline_that_has_not_run_yet_is_waited_for_by_its_location(elsewhere: Elsewhere) -> None:
+    told: list[str] = []
+
+    def start(text: str) -> None:
+        told.append(text)
+        elsewhere.gate.touch()
+        elsewhere.start()
+
+    rebuilt = pipeline_at(elsewhere.location, elsewhere.name, start)
+    assert rebuilt.get_full_name() == elsewhere.name
+    assert [text.partition(" (")[0].partition(";")[0] for text in told] == [
+        f"{elsewhere.location}: no run of {elsewhere.name!r} is known there yet"
+    ]
+    assert elsewhere.wait() == 0
 
 
 def test_an_absent_broker_is_named_and_the_viewer_goes_on() -> None:

@@ -73,7 +73,7 @@ def sniff(
         location = location_of(target)
         locations: list[Location] | None = None if location is None else [(location, {})]
         if location is not None:
-            pipeline = pipeline_at(location, name)
+            pipeline = pipeline_at(location, name, lambda text: stderr().print(f"pypz: {text}"))
         else:
             pipeline = load_pipeline(target, name, parameter or [], mock_nonexistent=True)
             for warning in unexpected(pipeline, parameter or []):

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import io
 import re
+from collections.abc import Callable
 from typing import Final
 
 from pypz.core.channels.headers import names as listed
@@ -46,15 +47,16 @@ def pipeline_names(location: str) -> list[str]:
         transport.close()
 
 
-def pipeline_at(location: str, name: str | None) -> Pipeline:
-    """Rebuild a pipeline from what its newest run has stored at a location.
+def pipeline_at(location: str, name: str | None, tell: Callable[[str], None] = lambda text: None) -> Pipeline:
+    """Rebuild a pipeline from what its newest run has stored at a location; waits for a run of one that is named.
 
     Args:
         location: Where its status stream is.
         name: Its name; None when there is only one.
+        tell: Told for what it waits.
 
     Raises:
-        ConfigurationError: There is none, no such one, or several; tells which.
+        ConfigurationError: No name was given, and there is none or there are several; tells which.
         TransportError: The location cannot be reached.
     """
     names = pipeline_names(location)
@@ -62,18 +64,7 @@ def pipeline_at(location: str, name: str | None) -> Pipeline:
         known = f"there are {listed(names, 20)}; name one by --name" if names else "no pipeline has run there yet"
         raise ConfigurationError(f"{location}: {known}")
     chosen = names[0] if name is None else name
-    transport = PluginHost.default().make_transport(location, {})
-    try:
-        stream = transport.open_status(chosen, create=False)
-        try:
-            facts = dict(stream.facts())
-        finally:
-            stream.close()
-    finally:
-        transport.close()
-    text = _newest_description(facts)
-    if text is None:
-        raise ConfigurationError(f"{location}: no run of {chosen!r} is known there; {_nearest(chosen, names)}")
+    text = _description_of(location, chosen, lambda: tell(f"{location}: {_absent(chosen, names)}"))
     with contextlib.redirect_stderr(io.StringIO()):  # that classes are not installed here is why a location is given
         pipeline: Pipeline = Pipeline.create_from_string(text, mock_nonexistent=True)
     namespace = chosen.removesuffix(plain_name(chosen)).rstrip(".")
@@ -82,9 +73,28 @@ def pipeline_at(location: str, name: str | None) -> Pipeline:
     return pipeline
 
 
-def _nearest(name: str, names: list[str]) -> str:
+def _description_of(location: str, name: str, is_absent: Callable[[], None]) -> str:
+    """What the newest run of a pipeline has stored of it; waits for one."""
+    transport = PluginHost.default().make_transport(location, {})
+    try:
+        stream = transport.open_status(name, create=False)
+        try:
+            facts = dict(stream.facts())
+            if _newest_description(facts) is None:
+                is_absent()
+            while (text := _newest_description(facts)) is None:
+                facts |= {entry.key: entry for entry in stream.changes(60.0) if entry.kind == "fact"}
+            return text
+        finally:
+            stream.close()
+    finally:
+        transport.close()
+
+
+def _absent(name: str, names: list[str]) -> str:
     near = difflib.get_close_matches(name, names, 1)
-    return f"meant {near[0]!r}?" if near else f"there are {listed(names, 20) or 'none'}"
+    hint = f" (there is {near[0]!r})" if near and near[0] != name else ""
+    return f"no run of {name!r} is known there yet{hint}; waits for one"
 
 
 def _newest_description(facts: dict[str, StatusEntry]) -> str | None:
