@@ -104,8 +104,9 @@ def save_files(blocks: list[Block], upto: Block, folder: Path) -> None:
         others = read_blocks(upto.page.parent / upto.words["uses"])
         save_files(others, others[-1], folder)
     if "examples" in upto.page.parts:
-        for path in [*upto.page.parent.rglob("*.py"), *upto.page.parent.glob("data/*")]:
-            target = folder / path.relative_to(upto.page.parent)
+        project = upto.page.parent
+        for path in [*project.glob("pyproject.toml"), *project.rglob("*.py"), *project.glob("data/*")]:
+            target = folder / path.relative_to(project)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
     for block in blocks:

@@ -54,6 +54,19 @@ class Works(Pipeline):
         self.o2 = Worker()
 
 
+@pytest.mark.parametrize("value", [3, -1, 0.5, None])
+def test_a_whole_number_is_taken_for_a_float(value: float | None) -> None:
+    tuned = Tuned("tuned")
+    tuned.set_parameter("ratio", value)
+    assert (tuned.get_parameter("ratio"), tuned.ratio) == (value, value)
+
+
+@pytest.mark.parametrize("value", ["3", True])
+def test_text_and_bool_are_not_taken_for_a_float(value: Any) -> None:
+    with pytest.raises(TypeError, match="'ratio'.*float"):
+        Tuned("tuned").set_parameter("ratio", value)
+
+
 # --- any parameter --------------------------------------------------------------------------------------------------------
 
 

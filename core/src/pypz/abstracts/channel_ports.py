@@ -6,8 +6,10 @@ their plugins.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Mapping, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from pypz.core.channels.decoding import SCHEMA_TIMEOUT_MS
@@ -394,7 +396,7 @@ class ChannelOutputPort(_ChannelPort, OutputPortPlugin):
 
         Raises:
             TypeError: ``data`` is no list.
-            RecordError: A record does not fit the schema, or is too large; names record and field.
+            RecordError: A record does not fit the schema, or is too large; names record, field, and the line that sent it.
             TransportError: This or an earlier send failed for good.
         """
         if not isinstance(data, list):
@@ -410,7 +412,7 @@ class ChannelOutputPort(_ChannelPort, OutputPortPlugin):
                 return
             parts = self._encode(data, 0)
         except RecordError as error:
-            raise RecordError(f"{self.get_full_name()}: {error}") from error
+            raise RecordError(f"{self.get_full_name()}: {error}{_sent_from(inspect.currentframe())}") from error
         for part in parts:
             for output in outputs:
                 output.add(part)
@@ -500,3 +502,9 @@ def _refuse_channel_type(keyword: str, given: Any) -> None:
             f"{keyword}={getattr(given, '__name__', given)!r}: channel classes of pypz 0.10 are not taken any more; "
             "a Transport found by the location's scheme carries channels now, see docs/migration.md"
         )
+
+
+def _sent_from(frame: FrameType | None) -> str:
+    """Where the code stands that has called the function of ``frame``."""
+    caller = frame.f_back if frame is not None else None
+    return f" (sent in {caller.f_code.co_filename}, line {caller.f_lineno})" if caller is not None else ""

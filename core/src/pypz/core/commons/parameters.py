@@ -233,10 +233,12 @@ def check_scope(owner: str, attribute: str) -> None:
 def find_misfit(value: Any, expected: Any, place: str = "") -> tuple[str, type, Any] | None:
     """Give place, type found and type expected of the first thing that does not fit; None when all does.
 
-    None fits everywhere. Inside a generic, unions are understood and other ``typing`` constructs take anything.
+    None fits everywhere, and a whole number where a float is expected. Inside a generic, unions are understood and
+    other ``typing`` constructs take anything.
 
     >>> find_misfit(["a", 1], list[str])
     ('[1]', <class 'int'>, <class 'str'>)
+    >>> find_misfit([1, 0.5], list[float])
     """
     if value is None:
         return None
@@ -247,7 +249,7 @@ def find_misfit(value: Any, expected: Any, place: str = "") -> tuple[str, type, 
         return None if None in misfits else (place, type(value), expected)
     if not isinstance(origin, type):
         return None
-    if not isinstance(value, origin):
+    if not isinstance(value, origin) and not (origin is float and type(value) is int):
         return place, type(value), expected
     if not arguments:
         return None
