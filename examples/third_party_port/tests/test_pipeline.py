@@ -17,7 +17,7 @@ from pypz_redis import plugin
 from pypz_redis.transport import RedisTransport
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
-from pypz.core.channels.spi import Block, ChannelSpec, Committed, Guarantee, Member, Unit
+from pypz.core.channels.spi import Block, ChannelSpec, Committed, Guarantee, Member, MemberNote, Unit
 from pypz.core.commons.errors import ConfigurationError, FencedError, TransportError, TransportTimeoutError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.misc import BlankOperator
@@ -85,7 +85,7 @@ def test_a_pipeline_carries_every_record_once_in_order_and_leaves_only_its_statu
     assert pipeline.adder.seen == list(range(COUNT))
     with server.connect() as redis:
         left = {str(key).split(":")[1] for key in redis.keys(f"pypz:*{pipeline.get_simple_name()}*")}
-    assert left <= {"facts", "changes", "beats", "epochs", "gone", "room"}  # the last two expire
+    assert left <= {"facts", "changes", "beats", "epochs", "notes", "gone", "room"}  # the last two expire
 
 
 def test_a_server_that_dies_in_a_run_and_comes_back_loses_nothing(server: OwnServer) -> None:
@@ -115,8 +115,9 @@ def test_a_member_whose_later_start_has_settled_cannot_commit(server: OwnServer)
         client.settle(10)
         client.reader(info, "group", [0])
         clients.append(client)
-    unit = Unit({(info.name, 0): Committed("0", "note")})
+    unit = Unit({(info.name, 0): Committed("0", "note")}, MemberNote(b"kept"))
     clients[1].commit(unit, 10)
+    assert clients[1].settle(10) == MemberNote(b"kept")
     with pytest.raises(FencedError, match="a later start of this member"):
         clients[0].commit(unit, 10)
     transport.delete_channel(info, 10)

@@ -27,6 +27,7 @@ from pypz_redis.scripts import (
     epochs_key,
     gone_key,
     groups_key,
+    notes_key,
     positions_key,
     room_key,
 )
@@ -106,15 +107,15 @@ class RedisClient:
         self._settle = server.commands.register_script(SETTLE)
 
     def settle(self, timeout_s: float) -> MemberNote | None:
-        """From now on no earlier start of this member can commit; there is nothing that one could have left open."""
-        latest = self._server.ask(
-            lambda: self._settle([epochs_key(self._member.pipeline)], [self._member.key, self._epoch]),
+        """From now on no earlier start of this member can commit; gives the note that the last commit has left."""
+        latest, note = self._server.ask(
+            lambda: self._settle(self._keys(), [self._member.key, self._epoch]),
             f"cannot settle {self._member.key}",
             timeout_s,
         )
         if int(latest) > self._epoch:
             raise self._fenced(int(latest))
-        return None
+        return MemberNote(bytes(note)) if note else None
 
     def writer(self, channel: ChannelInfo) -> RedisWriter:
         """Open a writer."""
@@ -160,7 +161,9 @@ class RedisClient:
             ChannelGoneError: A channel was deleted; nothing was stored.
             TransportTimeoutError: The server is away; the same unit may be committed again.
         """
-        arguments: list[str | int] = [self._member.key, self._epoch]
+        note = unit.member_note
+        arguments: list[str | int | bytes] = [self._member.key, self._epoch]
+        arguments += ["", b""] if note is None else ["note", note.value]
         for (name, partition), committed in unit.positions.items():
             reader = self._groups[name]
             if len(committed.note.encode()) > MAX_NOTE:
@@ -170,9 +173,7 @@ class RedisClient:
             arguments += [positions_key(info, ""), info.incarnation, reader.group, partition]
             arguments += [committed.position, committed.note]
         # Carried out twice it does the same: positions are absolute.
-        answer = self._server.ask(
-            lambda: self._commit([epochs_key(self._member.pipeline)], arguments), "cannot commit", timeout_s
-        )
+        answer = self._server.ask(lambda: self._commit(self._keys(), arguments), "cannot commit", timeout_s)
         if answer[0] == b"fenced":
             raise self._fenced(int(answer[1]))
         if answer[0] == b"gone":
@@ -188,6 +189,13 @@ class RedisClient:
     def close(self, timeout_s: float) -> None:
         """End what waits; the connections are the transport's."""
         self._waker.close()
+
+    def last_cause(self) -> str:
+        """What kept the last write from being acknowledged."""
+        return self._server.last_cause
+
+    def _keys(self) -> list[str]:
+        return [epochs_key(self._member.pipeline), notes_key(self._member.pipeline)]
 
     def _fenced(self, latest: int) -> FencedError:
         return FencedError(

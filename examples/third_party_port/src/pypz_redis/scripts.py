@@ -64,6 +64,11 @@ def epochs_key(pipeline: str) -> str:
     return f"pypz:epochs:{pipeline}"
 
 
+def notes_key(pipeline: str) -> str:
+    """Hash of the note that each member has stored with its last unit."""
+    return f"pypz:notes:{pipeline}"
+
+
 CREATE: Final = """
 -- KEYS: channel. ARGV: incarnation if it is new, partitions. Gives incarnation and partitions.
 local found = redis.call('HMGET', KEYS[1], 'incarnation', 'partitions')
@@ -111,14 +116,14 @@ return {'written'}
 """
 
 COMMIT: Final = """
--- KEYS: epochs. ARGV: member, epoch, then per position: channel, blocks, room, groups, prefix of positions, incarnation, group,
--- partition, position, note. All of it or nothing.
+-- KEYS: epochs, notes. ARGV: member, epoch, 'note' or nothing, the member's note, then per position: channel, blocks, room,
+-- groups, prefix of positions, incarnation, group, partition, position, note. All of it or nothing.
 local later = redis.call('HGET', KEYS[1], ARGV[1])
 if later and tonumber(later) > tonumber(ARGV[2]) then return {'fenced', later} end
-for i = 3, #ARGV, 10 do
+for i = 5, #ARGV, 10 do
   if redis.call('HGET', ARGV[i], 'incarnation') ~= ARGV[i + 5] then return {'gone', ARGV[i]} end
 end
-for i = 3, #ARGV, 10 do
+for i = 5, #ARGV, 10 do
   local channel, blocks, room, groups, positions = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local group, p, position, note = ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], ARGV[i + 9]
   redis.call('HSET', positions .. group, p, position .. ' ' .. note)
@@ -135,15 +140,16 @@ for i = 3, #ARGV, 10 do
     redis.call('XADD', room, 'MAXLEN', 1, '*', '', '')
   end
 end
+if ARGV[3] == 'note' then redis.call('HSET', KEYS[2], ARGV[1], ARGV[4]) end
 return {'committed'}
 """
 
 SETTLE: Final = """
--- KEYS: epochs. ARGV: member, epoch. Gives the latest epoch.
+-- KEYS: epochs, notes. ARGV: member, epoch. Gives the latest epoch, and the member's note.
 local found = redis.call('HGET', KEYS[1], ARGV[1])
-if found and tonumber(found) > tonumber(ARGV[2]) then return found end
+if found and tonumber(found) > tonumber(ARGV[2]) then return {found, ''} end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-return ARGV[2]
+return {ARGV[2], redis.call('HGET', KEYS[2], ARGV[1]) or ''}
 """
 
 PUT: Final = """

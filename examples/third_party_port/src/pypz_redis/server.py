@@ -54,6 +54,8 @@ class Server:
                 f"channel location: {error}; write redis://HOST:PORT/DATABASE, such as redis://localhost:6379/0"
             ) from error
         self._closed = threading.Event()
+        self.last_cause = ""
+        """What kept the last write from being acknowledged; empty once one was."""
 
     def ask(self, call: Callable[[], T], what: str, timeout_s: float = ANSWER_S) -> T:
         """Carry a command out that does no harm when carried out twice, again and again while the server is away.

@@ -21,6 +21,7 @@ from pypz_redis.scripts import (
     facts_key,
     gone_key,
     groups_key,
+    notes_key,
     positions_key,
     room_key,
 )
@@ -117,7 +118,7 @@ class RedisTransport:
 
     def delete_status(self, pipeline: str, timeout_s: float) -> None:
         """Remove the pipeline's stream."""
-        keys = facts_key(pipeline), changes_key(pipeline), beats_key(pipeline), epochs_key(pipeline)
+        keys = [key(pipeline) for key in (facts_key, changes_key, beats_key, epochs_key, notes_key)]
 
         def remove() -> None:
             pipe = self._server.commands.pipeline(transaction=True)

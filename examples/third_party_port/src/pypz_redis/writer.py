@@ -65,9 +65,6 @@ class RedisWriter:
             if room is None:
                 self._next_number += 1
                 return True
-            if self._growth.may_pass():
-                self._max_bytes = sys.maxsize
-                continue
             if not wait:
                 return False
             self._wait_for_room(room)
@@ -138,10 +135,15 @@ class RedisWriter:
         except redis.RedisError as error:
             if not is_away(error):
                 raise self._server.told(error, f"cannot write to {self._info.name!r}") from error
+            self._server.last_cause = str(error)
             self._held = sending
             return None
+        self._server.last_cause = ""
         if answer[0] == b"gone":
             raise ChannelGoneError(f"channel {self._info.name!r} at {self._server.name} was deleted")
+        if answer[0] == b"full" and self._growth.may_pass():
+            self._max_bytes = sys.maxsize
+            return self._try(sending)
         return str(answer[1].decode()) if answer[0] == b"full" else None
 
     def _wait_for_room(self, room: str) -> None:
