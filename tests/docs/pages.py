@@ -138,7 +138,6 @@ def environment(folder: Path) -> dict[str, str]:
         "PATH": path,
         "PYTHONPATH": os.pathsep.join([str(folder), str(folder / "src")]),
         "PYTHONWARNINGS": "error",
-        "PYTEST_ADDOPTS": "-p no:asyncio",  # of our own tests' needs; it would warn a reader's tests of settings they need not have
         "COLUMNS": "120",
         "NO_COLOR": "1",
         "PYTHONUNBUFFERED": "1",

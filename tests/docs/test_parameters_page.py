@@ -37,7 +37,9 @@ def test_every_class_that_describes_parameters_has_a_table() -> None:
         if re.search(r"(Required|Optional)Parameter\(\s*\w", text) and "class ExpectedParameter" not in text:
             parts = source.relative_to(ROOT).with_suffix("").parts
             modules.add(".".join(parts[parts.index("src") + 1 :]).removesuffix(".__init__"))
-    described = list_described(sorted(module for module in modules if not module.startswith(("pypz.cli.demo", "pypz.testing"))))
+    described = list_described(
+        sorted(module for module in modules if not module.startswith(("pypz.cli.demo", "pypz.testing")))
+    )
     assert described <= set(TABLE.findall(PAGE.read_text(encoding="utf-8")))
 
 
