@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -514,3 +515,86 @@ def test_schemas_that_cannot_be_resolved_are_refused_at_start_naming_ports_and_f
     ):
         PipelineExecutor(line).start()
     assert not work_of(line).got
+
+
+# --- partitions that are added ---
+
+
+def test_partitions_added_within_a_run_are_read_by_all_members_also_what_earlier_writers_never_knew(line: Line) -> None:
+    """The principal starts anew with more partitions; the other reader goes on; one writer had ended before."""
+    line.source.set_parameter("replicationFactor", 1)
+    line.sink.set_parameter("replicationFactor", 1)
+    work = work_of(line)
+    work.records = readings(40)
+    run = PipelineRun.start(line, PluginHost.default())
+    codes: dict[str, int] = {}
+
+    def start(operator: Any, name: str) -> tuple[OperatorExecutor, threading.Thread]:
+        executor = OperatorExecutor(operator, False, run=run)
+        thread = threading.Thread(target=lambda: codes.update({name: executor.execute()}))
+        thread.start()
+        return executor, thread
+
+    principal, principal_thread = start(line.sink, "first start")
+    _, reader_thread = start(line.sink.get_replica(0), "reader")
+    _, writer_thread = start(line.source, "early writer")
+    writer_thread.join(30)
+    principal.interrupt()
+    principal_thread.join(30)
+    assert codes == {"early writer": 0, "first start": 130}
+    line.sink.input_port.set_parameter("partitions", 5)
+    _, principal_thread = start(line.sink, "principal")
+    await_partitions(line, 5)
+    _, writer_thread = start(line.source.get_replica(0), "late writer")
+    for thread in (writer_thread, principal_thread, reader_thread):
+        thread.join(30)
+    run.interrupt()  # whoever still waits
+    run.finish("finished")
+    run.close()
+    assert codes == {"early writer": 0, "first start": 130, "principal": 0, "late writer": 0, "reader": 0}
+    got = sorted(record["value"] for found in work.got.values() for record in found)
+    assert got == sorted([*range(40), *range(40)])
+    assert left_of(line) == []
+
+
+def await_partitions(pipeline: Line, count: int) -> None:
+    """Wait until the channel was given so many partitions, by its entry in the status stream."""
+    location = pipeline.sink.input_port.transport_location() or ""
+    transport = PluginHost.default().make_transport(location, {})
+    stream = transport.open_status(pipeline.get_full_name(), create=False)
+    key = f"channel/{pipeline.sink.get_full_name()}.input_port"
+    deadline = time.monotonic() + 30
+    while True:
+        entry = stream.facts().get(key)
+        if entry is not None and json.loads(entry.value or b"{}").get("partitions") == count:
+            break
+        assert time.monotonic() < deadline, "the channel was not given its partitions"
+        stream.changes(1.0)
+    stream.close()
+    transport.close()
+
+
+def test_with_keys_partitions_are_added_only_when_all_was_read(line: Line) -> None:
+    line.source.output_port.set_parameter("partitionBy", "value")
+    work = work_of(line)
+    work.records = readings(50)
+
+    def fail(operator: Operator, found: list[Any]) -> None:
+        if found:
+            raise ValueError("broken sink")
+
+    work.on_read = fail
+    with pytest.raises(PipelineFailedError, match="broken sink"):
+        PipelineExecutor(line).start()
+    work.records, work.got, work.on_read = [], {}, lambda operator, found: None
+    line.sink.input_port.set_parameter("partitions", 3)
+    with pytest.raises(
+        PipelineFailedError, match=r"has 1 partitions and holds unread records, 3 are asked for.*partitionBy 'value'"
+    ):
+        PipelineExecutor(line).start()
+    assert not any(work.got.values())
+    line.sink.input_port.set_parameter("partitions", 1)
+    PipelineExecutor(line).start(ExecutionMode.WithoutResourceDeletion)
+    assert len(work.got[line.sink.get_full_name()]) == 50
+    line.sink.input_port.set_parameter("partitions", 3)
+    PipelineExecutor(line).start()

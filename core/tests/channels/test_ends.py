@@ -314,3 +314,32 @@ def test_whatever_happens_nothing_is_lost_and_only_the_uncommitted_comes_again(p
     assert reader.lag_entries() == 0
     assert reader.lag_records() == 0
     bench.transport.close()
+
+
+def test_a_partition_that_was_added_after_a_writers_end_ends_too() -> None:
+    """One writer ends knowing one partition, the next one knows two: its end tells the reader that there are more."""
+    bench = Bench(1, ["p.w/0/out", "p.w/1/out"])
+    reader = bench.reader()
+    asked: list[int] = []
+    reader.more_partitions = lambda: asked.append(1)
+    early = bench.writer("p.w/0/out")
+    early.write_ends()
+    assert early.ended_partitions == 1
+    info = bench.transport.create_channel(ChannelSpec("c", 2), 1)
+    late = bench.writer("p.w/1/out")
+    send(late, 1)
+    late.send_pending(wait=True)
+    send(late, 2)
+    late.write_ends()
+    bench.fill(reader)
+    assert reader.take(10) == [1]
+    assert not reader.has_ended()
+    assert asked
+    with reader.changed:
+        reader.writer_closed("p.w/0/out", early.ended_partitions)
+        reader.writer_closed("p.w/1/out", late.ended_partitions)
+    reader.add(info, bench.client.reader(info, "p.r", [1]), [1])
+    assert not reader.has_ended()
+    bench.fill(reader)
+    assert reader.take(10) == [2]
+    assert reader.has_ended()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pypz.core.channels.headers import group_of, names
@@ -11,7 +11,7 @@ from pypz.core.channels.spi import ChannelInfo, ChannelSpec, Guarantee, Transpor
 from pypz.core.channels.standing import forget
 from pypz.core.channels.status import StatusHub, pack
 from pypz.core.channels.unread import Unread
-from pypz.core.commons.errors import ConfigurationError, RunConflictError, WokenError
+from pypz.core.commons.errors import ChannelMismatchError, ConfigurationError, RunConflictError, WokenError
 
 ADMIN_TIMEOUT_S: Final = 60.0
 """Seconds to make or delete a channel (chosen: three times Kafka's usual worst)."""
@@ -40,8 +40,9 @@ def create_channel(
     """
     operator = membership.member.operator
     size = membership.run.size_of(operator)
-    groups = {group_of(operator, index, has_all) for index in range(size)}
-    spec = ChannelSpec(ends.ref.channels[0], partitions, options, tuple(sorted(groups)))
+    groups = sorted({group_of(operator, index, has_all) for index in range(size)})
+    count = _partitions(membership, ends, partitions, groups)
+    spec = ChannelSpec(ends.ref.channels[0], count, options, tuple(groups))
     _refuse_raising(membership.transport(ends), spec)
     info = membership.transport(ends).create_channel(spec, ADMIN_TIMEOUT_S)
     value = pack(
@@ -62,6 +63,48 @@ def _refuse_raising(transport: Transport, spec: ChannelSpec) -> None:
             f"channel {spec.name!r} has {found.partitions} partitions and should have {spec.partitions}, but its transport lacks "
             "the capability 'raise_partitions'; start with --fresh, or leave the number as it was"
         )
+
+
+def _partitions(membership: Membership, ends: PortEnds, wanted: int, groups: Sequence[str]) -> int:
+    """How many partitions the channel shall have at least, where it exists with fewer.
+
+    Raises:
+        ChannelMismatchError: Records of a key would go to another partition than unread ones of it.
+    """
+    run, hub, name = membership.run, membership.hub(ends), ends.ref.channels[0]
+    key = run.key_of(ends.port)
+    standing = hub.value(f"channel/{name}")
+    present = int(standing.get("partitions", 0)) if standing.get("run") == run.id else 0
+    if 0 < present < wanted:
+        operator = membership.member.operator
+        readers = [f"{operator}/{index}" for index in range(run.size_of(operator))]
+        if key is not None or len(run.not_closed(hub, readers)) < len(readers):
+            why = f"its writers send by key ({key!r})" if key is not None else "one of its readers has ended"
+            membership.tell(f"channel {name!r} keeps its {present} partitions for the rest of this run: {why}")
+            return present
+    elif key is not None and not present:
+        info = membership.transport(ends).describe_channel(name)
+        if info is not None and info.partitions < wanted:
+            _refuse_moving_keys(membership, ends, info, wanted, groups, key)
+    return wanted
+
+
+def _refuse_moving_keys(
+    membership: Membership, ends: PortEnds, info: ChannelInfo, wanted: int, groups: Sequence[str], key: str
+) -> None:
+    for group in groups:
+        client = membership.transport(ends).open_client(membership.member, 0, Guarantee.AT_LEAST_ONCE)
+        try:
+            has_unread = Unread(client, info, group, membership.run.id, ()).has_any()
+        finally:
+            client.close(5.0)
+        if has_unread:
+            raise ChannelMismatchError(
+                f"channel {info.name!r} has {info.partitions} partitions and holds unread records, {wanted} are asked for, and "
+                f"its writers send by key (partitionBy {key!r}): records of one key would be in two partitions; run once "
+                f"more with {info.partitions} (as many members, or parameter 'partitions') until all is read, or start with "
+                "--fresh (fresh=True), which deletes what is there"
+            )
 
 
 def delete_channel(membership: Membership, ends: PortEnds, *, whatever_run: bool) -> None:

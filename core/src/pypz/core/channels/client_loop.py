@@ -66,6 +66,11 @@ class ClientLoop:
             raise WokenError("the channel client's thread has ended")
         return future.result()
 
+    def post(self, task: Callable[[], None]) -> None:
+        """Run ``task`` on the client's thread, later, unless that is closing; what it raises fails the member."""
+        self._tasks.append(lambda: None if self._closing else task())
+        self.wake()
+
     def wake(self) -> None:
         """Make the thread look at its tasks and at what is due."""
         self._event.set()
@@ -120,7 +125,7 @@ class ClientLoop:
         for end in self.inputs.values():
             if end.paused and end.wants_more():
                 end.paused = False
-                end.reader.resume(list(end.places))
+                end.resume()
 
     def _read(self, wait_s: float) -> None:
         found = self.client.read(READ_BLOCKS, 0.0 if self._event.is_set() else wait_s)
@@ -135,9 +140,9 @@ class ClientLoop:
                 pauses = end.received(blocks)
                 self._changed.notify_all()
             if pauses:
-                end.reader.pause(list(end.places))
+                end.pause()
             if end.earlier_run == 0:
-                end.earlier_run = len(blocks) + sum(end.reader.lag().values())
+                end.earlier_run = len(blocks) + end.behind()
                 self._notice(end)
 
 

@@ -39,6 +39,16 @@ class Connections:
                 ahead.append(reader)
         return bool(writers & reached)
 
+    def key_of(self, port: ChannelPort) -> str | None:
+        """The field by which writers of an input port pick partitions (``partitionBy``); None when none does."""
+        writers = set(port.connected_ports())
+        keys = [
+            given_value(other, "partitionBy")
+            for other in self._ports
+            if other.direction == "out" and (other.owner_name(), other.get_simple_name()) in writers
+        ]
+        return next((str(key) for key in keys if key), None)
+
     def check(self) -> None:
         """Refuse readers in a cycle that are to wait for their writers, which wait for them.
 

@@ -9,6 +9,7 @@ from pypz.core.channels import pool
 from pypz.core.channels.client_loop import ClientLoop
 from pypz.core.channels.membership import Membership, PortEnds
 from pypz.core.channels.reader import InputEnd
+from pypz.core.commons.errors import ChannelGoneError
 from pypz.core.hooks.events import ChannelStatus
 
 STATUS_INTERVAL_S: Final = 0.5
@@ -73,8 +74,7 @@ class Figures:
 
     def _of_input(self, ends: PortEnds, end: InputEnd) -> ChannelStatus:
         m = self._membership
-        loop = m.loops.get(ends.address)
-        entries, records = loop.call(lambda: (end.lag_entries(), end.lag_records())) if loop else (None, None)
+        entries, records = self._lag(ends, end)
         with m.changed:
             waits_for = "" if end.has_records() else end.waiting_for()
         return ChannelStatus(
@@ -89,6 +89,20 @@ class Figures:
             waits_for,
             time.time(),
         )
+
+    def _lag(self, ends: PortEnds, end: InputEnd) -> tuple[int | None, int | None]:
+        """Entries and records that wait; the last ones told once the member has ended and its channel may be gone."""
+        m = self._membership
+        loop = m.loops.get(ends.address)
+        if loop is None:
+            return None, None
+        try:
+            return loop.call(lambda: (end.lag_entries(), end.lag_records()))
+        except ChannelGoneError:
+            if m.outcome is None:
+                raise
+            told = ends.told.get(end.info.name)
+            return (told.lag_entries, told.lag_records) if told is not None else (None, None)
 
 
 def _same(one: ChannelStatus, other: ChannelStatus) -> bool:

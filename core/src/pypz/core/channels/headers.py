@@ -104,6 +104,14 @@ def count_of(headers: Mapping[str, str]) -> int:
     return int(text) if text.isdigit() else 0
 
 
+def partitions_of_end(block: Block) -> int:
+    """Partitions that a writer knew when it wrote its end; 0 for an end that does not say."""
+    try:
+        return int(json.loads(block.payload)["partitions"])
+    except (ValueError, KeyError, TypeError):
+        return 0
+
+
 def partitions_of_member(info: ChannelInfo, index: int, size: int) -> list[int]:
     """Partitions that the member of this group index reads: p belongs to index p mod size.
 

@@ -60,7 +60,12 @@ class Joining:
         statuses = [status.to_json() for ends in m.ends.values() for status in ends.told.values()]
         with m.changed:
             left = [end.info.name for end in m.inputs() if not end.has_ended()]
-        value = pack(run=m.run.id, start=m.member.start, statuses=statuses, left=left)
+        partitions = {
+            ends.ref.name: {name: output.ended_partitions for name, output in ends.outputs.items()}
+            for ends in m.ends.values()
+            if ends.outputs
+        }
+        value = pack(run=m.run.id, start=m.member.start, statuses=statuses, left=left, partitions=partitions)
         for hub in m.hubs():
             hub.put(f"closed/{m.member.key}", value)
         for hub in m.hubs():  # who starts it again in this process asks the hub, which learns of entries a little later

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -87,8 +87,46 @@ class Opening:
         ends.input = loop.call(start)
         if reading.is_held:
             self._hold(ends, ends.input)
+        self._follow(ends, ends.input, loop, has_all=reading.has_all)
         loop.wake()
         self._opened(ends)
+
+    def _follow(self, ends: PortEnds, end: InputEnd, loop: ClientLoop, *, has_all: bool) -> None:
+        """Take up partitions that are added while the run goes on; learn in which of them writers have ended unseen."""
+        m = self._membership
+        hub = m.hub(ends)
+        name = end.info.name
+        writers: dict[str, list[str]] = {}
+        for writer in end.writers:
+            writers.setdefault(f"closed/{writer.rsplit('/', 1)[0]}", []).append(writer)
+
+        def grow() -> None:
+            info = m.transport(ends).describe_channel(name)
+            if info is None or info.incarnation != end.info.incarnation or info.partitions <= end.info.partitions:
+                return
+            size = m.run.size_of(m.member.operator)
+            own = list(range(info.partitions)) if has_all else partitions_of_member(info, m.ref.index, size)
+            new = [number for number in own if number not in end.places]
+            end.add(info, loop.client.reader(info, end.group, new, None) if new else None, new)
+
+        def look(keys: Iterable[str]) -> None:
+            for key in keys:
+                fact = hub.value(key) if key in writers else {}
+                if fact.get("run") == m.run.id:
+                    with m.changed:
+                        for writer in writers[key]:
+                            known = (fact.get("partitions") or {}).get(writer.rsplit("/", 1)[1], {}).get(name)
+                            if isinstance(known, int):
+                                end.writer_closed(writer, known)
+                        m.changed.notify_all()
+            if f"channel/{name}" in keys:
+                fact = hub.value(f"channel/{name}")
+                if fact.get("run") == m.run.id and fact.get("partitions", 0) > end.info.partitions:
+                    loop.post(grow)
+
+        end.more_partitions = lambda: loop.post(grow)
+        self._unlisten.append(hub.listen(look))
+        look([*writers, f"channel/{name}"])
 
     def _hold(self, ends: PortEnds, end: InputEnd) -> None:
         """Let go of an end once the last of its writers has said that it has ended."""

@@ -20,6 +20,7 @@ from pypz.core.channels.headers import (
     count_of,
     is_foreign,
     names,
+    partitions_of_end,
 )
 from pypz.core.channels.spi import BlockReader, ChannelInfo, Committed, Received
 from pypz.core.codecs.spi import Decoder
@@ -101,6 +102,8 @@ class InputEnd:
     """By which it commits."""
     is_held: bool = False
     """Nothing is handed out for now: the port waits until every writer has ended."""
+    more_partitions: Callable[[], None] = lambda: None
+    """Called, with the lock held, when an end tells of partitions that this reader does not know yet; must not wait."""
     places: dict[int, _Place] = field(default_factory=dict)
     records: int = 0
     """Handed out since the port was opened."""
@@ -114,6 +117,11 @@ class InputEnd:
     committed_entries: int = 0
     committed_records: int = 0
 
+    _readers: list[tuple[BlockReader, Sequence[int]]] = field(default_factory=list)
+    _expected: int = 0
+    """Partitions that some writer knows."""
+    _closed: dict[str, int] = field(default_factory=dict)
+    """Partitions that a writer knew which has closed: it has written nothing to later ones."""
     _queue: deque[Received] = field(default_factory=deque)
     _queued_bytes: int = 0
     _queued_records: int = 0
@@ -137,9 +145,35 @@ class InputEnd:
         Raises:
             PositionGoneError: A position was forgotten, or the log no longer holds it.
         """
+        return self._begin(self.reader, partitions, known)
+
+    def add(self, info: ChannelInfo, reader: BlockReader | None, partitions: Sequence[int]) -> None:
+        """Take up partitions that were added to the channel. The client's thread.
+
+        Args:
+            info: The channel as it is now.
+            reader: Of the partitions.
+            partitions: Those of them that are this reader's.
+        """
+        if reader is not None:
+            self._begin(reader, partitions, frozenset())
+        with self.changed:
+            self.info = info
+            self.changed.notify_all()
+
+    def writer_closed(self, writer: str, partitions: int) -> None:
+        """A writer has closed that knew so many partitions: in every later one it has ended, too. With the lock held."""
+        self._closed[writer] = partitions
+        for number, place in self.places.items():
+            place.ended |= self._closed_in(number)
+
+    def _closed_in(self, partition: int) -> set[str]:
+        return {writer for writer, known in self._closed.items() if partition >= known}
+
+    def _begin(self, reader: BlockReader, partitions: Sequence[int], known: Collection[int]) -> dict[int, Committed]:
         found: dict[int, Committed] = {}
         for number in partitions:
-            committed = self.reader.committed(number)
+            committed = reader.committed(number)
             if committed is None and number in known:
                 raise PositionGoneError(
                     f"channel {self.info.name!r}, partition {number}: what group {self.group!r} had committed is gone; the "
@@ -148,15 +182,16 @@ class InputEnd:
                     "the position to go on from"
                 )
             note = Note.decode(committed.note, self.writers) if committed else Note("", "")
-            if committed is None or note.incarnation not in ("", self.info.incarnation):
-                self.places[number] = _Place("", ended=self.retired)
-                self.reader.seek(number, "first")
-                continue
-            ended = self.retired | (note.ended if note.run == self.run else frozenset())
-            self.places[number] = _Place(committed.position, note.index, ended=ended)
-            self._skip[number] = note.index
-            self.reader.seek(number, committed.position)
-            found[number] = committed
+            if committed is not None and note.incarnation not in ("", self.info.incarnation):
+                committed, note = None, Note("", "")
+            ended = self.retired | self._closed_in(number) | (note.ended if note.run == self.run else frozenset())
+            with self.changed:
+                self.places[number] = _Place(committed.position if committed else "", note.index, ended=ended)
+            if committed is not None:
+                self._skip[number] = note.index
+                found[number] = committed
+            reader.seek(number, committed.position if committed else "first")
+        self._readers.append((reader, partitions))
         return found
 
     # --- the client's thread ---
@@ -174,6 +209,20 @@ class InputEnd:
             self.paused = True
             return True
         return False
+
+    def pause(self) -> None:
+        """Have the transport hold back what comes."""
+        for reader, partitions in self._readers:
+            reader.pause(partitions)
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        for reader, partitions in self._readers:
+            reader.resume(partitions)
+
+    def behind(self) -> int:
+        """Entries between what was read and the end."""
+        return sum(sum(reader.lag().values()) for reader, _ in self._readers)
 
     def wants_more(self) -> bool:
         """Whether a paused reader has drained enough to go on."""
@@ -200,6 +249,8 @@ class InputEnd:
     def has_ended(self) -> bool:
         """Whether every expected writer has ended in every own partition and all before was handed out. With the lock held."""
         if self.is_held or self.has_records():
+            return False
+        if self._expected > self.info.partitions:
             return False
         return all(len(place.ended) == len(self.writers) for place in self.places.values())
 
@@ -256,7 +307,10 @@ class InputEnd:
         if begin is None:
             return
         again, self._taken = self._taken, []
-        self.places, self._skip = begin.places, begin.skip
+        self.places = {**self.places, **begin.places}  # some may have been added since
+        self._skip = {**self._skip, **begin.skip}
+        for number, place in self.places.items():
+            place.ended |= self._closed_in(number)
         self.records, self.blocks, self.size_bytes = begin.records, begin.blocks, begin.size_bytes
         if begin.opened is not None:
             block = begin.opened.received
@@ -280,13 +334,13 @@ class InputEnd:
 
     def lag_entries(self) -> int:
         """Entries behind the committed positions: an upper bound, 0 exactly when all is committed. The client's thread."""
-        behind = sum(self.reader.lag().values())
+        behind = self.behind()
         with self.changed:
             return behind + self._received_entries - self.committed_entries
 
     def lag_records(self) -> int | None:
         """Records that wait behind the committed positions, when all entries have been received; else None."""
-        if sum(self.reader.lag().values()):
+        if self.behind():
             return None
         with self.changed:
             rest = len(self._opened.records) - self._opened.index if self._opened else 0
@@ -337,6 +391,9 @@ class InputEnd:
                 self.tell(f"channel {self.info.name!r} holds blocks of an earlier making of it; they are ignored")
         elif headers.get(KIND) == END and headers.get(RUN) == self.run and headers.get(WRITER) in self.writers:
             place.ended |= {headers[WRITER]}
+            self._expected = max(self._expected, partitions_of_end(block.block))
+            if self._expected > self.info.partitions:
+                self.more_partitions()
 
     def _open(self) -> _Opened | None:
         """Decode the next block, without the lock; None when there is none."""

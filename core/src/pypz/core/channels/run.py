@@ -586,6 +586,10 @@ class PipelineRun:
         """Whether what the owner of an input port sends may come back to that port."""
         return self._connections.is_in_cycle(port)
 
+    def key_of(self, port: ChannelPort) -> str | None:
+        """The field by which writers of an input port pick partitions; None when none does."""
+        return self._connections.key_of(port)
+
     def writing_members(self, port: ChannelPort) -> list[str]:
         """Keys of the members that write to an input port, sorted."""
         return sorted({writer.rsplit("/", 1)[0] for writer in self.writers_of(port)})

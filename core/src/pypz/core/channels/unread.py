@@ -11,6 +11,8 @@ from pypz.core.channels.spi import ChannelClient, ChannelInfo, Received
 
 COUNT_S: Final = 30.0
 """Seconds that counting may take (chosen); what was counted by then is told as "at least"."""
+SILENT_S: Final = 2.0
+"""Seconds without an entry after which there is none, if the transport says so, too (chosen: some answers of a broker)."""
 READ_BLOCKS: Final = 64
 """Blocks asked for at once (chosen)."""
 
@@ -44,7 +46,7 @@ class Unread:
         self._writers = writers
         self._skip: dict[int, int] = {}
         self._missing: dict[int, set[str]] = {}
-        reader = client.reader(info, group, list(range(info.partitions)), None)
+        reader = self._reader = client.reader(info, group, list(range(info.partitions)), None)
         for number in range(info.partitions):
             committed = reader.committed(number)
             note = Note.decode(committed.note, writers) if committed else Note("", "")
@@ -64,6 +66,17 @@ class Unread:
             for block in self._client.read(READ_BLOCKS, left_s):
                 self._take(block)
         return True
+
+    def has_any(self) -> bool:
+        """Whether there is a record, of whichever run; asks no longer than until nothing has come for a while."""
+        while True:
+            found = self._client.read(READ_BLOCKS, SILENT_S)
+            for block in found:
+                self._take(block)
+            if self.records:
+                return True
+            if not found and not sum(self._reader.lag().values()):
+                return False
 
     def _take(self, block: Received) -> None:
         headers = block.block.headers

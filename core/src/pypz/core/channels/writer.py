@@ -79,6 +79,8 @@ class OutputEnd:
         self.records = 0
         self.blocks = 0
         self.size_bytes = 0
+        self.ended_partitions = 0
+        """Partitions that hold this writer's end."""
         self._writer = writer
         self._origin = origin
         self._codec = codec
@@ -157,7 +159,7 @@ class OutputEnd:
         with self._lock:
             self._raise_failure()
             self._send_pending(wait=True)
-            count = self._writer.partition_count()
+            count = self.ended_partitions = self._writer.partition_count()
             for number in range(count):
                 self._write(number, self._origin.end(self._sequences.get(number, 0), count), wait=True)
 

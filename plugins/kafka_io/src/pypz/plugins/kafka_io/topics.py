@@ -39,6 +39,11 @@ RETRY_S: Final = 0.1
 PAUSES_S: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """Between two looks at a topic that is on its way: Kafka tells nobody when it has come (chosen)."""
 
+ELECTING: Final = frozenset(
+    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.REPLICA_NOT_AVAILABLE}
+)
+"""Answers about a partition that was just made or is moving; not all of them are marked as passing (librdkafka 2.16)."""
+
 T = TypeVar("T")
 
 
@@ -284,7 +289,7 @@ def _is_passing(error: TransportError) -> bool:
     """Whether the cluster's answer says that trying again may help."""
     cause = error.__cause__
     fault = cause.args[0] if isinstance(cause, KafkaException) and cause.args else None
-    return isinstance(fault, KafkaError) and bool(fault.retriable())
+    return isinstance(fault, KafkaError) and (bool(fault.retriable()) or fault.code() in ELECTING)
 
 
 class _Wait:
