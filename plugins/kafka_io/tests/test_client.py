@@ -275,6 +275,38 @@ def test_a_full_producer_refuses_waits_is_woken_and_goes_on_and_a_flush_tells_th
     assert time.monotonic() - began < 5
 
 
+def test_a_flush_waits_for_what_was_written_before_it_and_not_for_what_goes_on_being_written(
+    channel: ChannelInfo, open_client: OpenClient, transport: KafkaTransport, block: MakeBlock
+) -> None:
+    """5."""
+    client = open_client()
+    writer = client.writer(channel)
+    client.flush(20)
+    first = [writer.write(number % 2, block(str(number))) for number in range(1000)]
+    may_end = threading.Event()
+    written = 0
+
+    def go_on() -> None:
+        nonlocal written
+        while not may_end.is_set():
+            written += writer.write(0, block("x" * 100_000))
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        client.flush(20)
+        ends = transport._topics.offsets([(channel.name, 0), (channel.name, 1)], "latest")
+    finally:
+        may_end.set()
+        thread.join(30)
+    assert all(first)
+    assert ends[channel.name, 0] >= 500
+    assert ends[channel.name, 1] == 500
+    client.flush(60)
+    assert transport._topics.offsets([(channel.name, 0)], "latest")[channel.name, 0] == 500 + written
+    client.close(5)
+
+
 def test_a_full_producer_lets_a_waiting_write_go_on(
     location: str, channel: ChannelInfo, transport: KafkaTransport, block: MakeBlock
 ) -> None:

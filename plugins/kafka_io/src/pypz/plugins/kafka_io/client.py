@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -38,6 +38,10 @@ from pypz.plugins.kafka_io.topics import Topics
 
 FULL_SLICE_S: Final = 0.05
 """Seconds of one wait for room in the producer's queue: a wake-up is seen after these at the latest."""
+FLUSH_SLICE_S: Final = 0.01
+"""Seconds of one wait for acknowledgements (chosen): another thread that polls may take those that would end it."""
+PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
+"""What is told of blocks given up by `close`."""
 FALLBACK_MAX_BLOCK: Final = 1_000_000
 """Bytes of the largest block where the topic's limit may not be read (design 4)."""
 
@@ -209,32 +213,55 @@ class _Output:
         self.sight = Sight(config)
         self.failure: Exception | None = None
         self._lock = threading.Lock()
+        self._written: dict[Place, int] = {}
+        self._answered: dict[Place, int] = {}
+        """Blocks handed to the producer, and those of them whose fate is known: a partition's are answered in order."""
         self.producer: Producer | None = make_client(
             Producer, config.writer(batch_bytes), self.sight, on_delivery=self._delivered
         )
         warm(self.producer, topic)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        """Called for failures only."""
-        if error is None or error.code() == KafkaError._PURGE_QUEUE or error.code() == KafkaError._PURGE_INFLIGHT:
-            return
-        doing = f"channel {message.topic()!r}, partition {message.partition()}: a block could not be written"
+        """Called for each block once its fate is known, by whoever polls."""
+        topic, partition = message.topic(), message.partition()
+        assert topic is not None
+        assert partition is not None
         with self._lock:
-            if self.failure is None:
+            self._answered[topic, partition] = self._answered.get((topic, partition), 0) + 1
+            is_failure = error is not None and error.code() not in PURGED
+            if error is not None and is_failure and self.failure is None:
+                doing = f"channel {topic!r}, partition {partition}: a block could not be written"
                 self.failure = self.sight.translate_kafka(error, doing)
 
     def raise_failure(self) -> None:
         if self.failure is not None:
             raise self.failure
 
+    def written(self, place: Place) -> None:
+        """Note that the producer has taken one more block."""
+        with self._lock:
+            self._written[place] = self._written.get(place, 0) + 1
+
     def flush(self, left_s: float, timeout_s: float) -> None:
+        """Wait for what was written before, whatever goes on being written: `Producer.flush` would wait for that, too."""
         producer = self._living()
-        left = producer.flush(left_s)
+        deadline = time.monotonic() + left_s
+        with self._lock:
+            goal = dict(self._written)
+        producer.poll(0)
+        while left := self._unanswered(goal):
+            self.raise_failure()
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise TransportTimeoutError(
+                    self.sight.with_cause(f"waited {timeout_s:g} s for {left} blocks to be acknowledged")
+                )
+            producer.poll(min(left_s, FLUSH_SLICE_S))
         self.raise_failure()
-        if left:
-            raise TransportTimeoutError(
-                self.sight.with_cause(f"waited {timeout_s:g} s for {left} blocks or more to be acknowledged")
-            )
+
+    def _unanswered(self, goal: Mapping[Place, int]) -> int:
+        with self._lock:
+            return sum(max(0, count - self._answered.get(place, 0)) for place, count in goal.items())
 
     def _living(self) -> Producer:
         producer = self.producer
@@ -291,6 +318,7 @@ class KafkaWriter:
             except KafkaException as error:
                 raise self._refused(error, partition) from error
             else:
+                output.written((self._channel.name, partition))
                 return True
             if self._client.wakes != self._seen_wakes:
                 self._seen_wakes = self._client.wakes

@@ -44,7 +44,6 @@ WRITER: Final[Values] = {
     "acks": "all",
     "enable.idempotence": True,
     "message.timeout.ms": 0,  # an expired block would leave a gap before delivered ones
-    "delivery.report.only.error": True,
     "topic.metadata.propagation.max.ms": 10_000,  # the channel was seen to exist: one that is gone is told after this
     "linger.ms": 0,  # blocks have lingered already
     "batch.size": 1_000_000,
@@ -55,7 +54,6 @@ WRITER: Final[Values] = {
 
 STATUS_WRITER: Final[Values] = {
     "message.timeout.ms": 30_000,  # a fact that is not written by then is told to whoever waits for it
-    "delivery.report.only.error": False,
     "queue.buffering.max.messages": 100_000,  # the user's bound is for blocks; these two are librdkafka's default and ours
     "queue.buffering.max.kbytes": 64 * 1024,
 }

@@ -91,7 +91,7 @@ GOVERNED: Final[dict[str, tuple[frozenset[str], str]]] = {
     "message.timeout.ms": (frozenset({"0"}), "a block given up would leave a gap; sendTimeoutMs bounds the waiting"),
     "delivery.timeout.ms": (frozenset({"0"}), "a block given up would leave a gap; sendTimeoutMs bounds the waiting"),
     "queuing.strategy": (frozenset({"fifo"}), _SAFE),
-    "delivery.report.only.error": (frozenset({"true"}), "nothing else is looked at"),
+    "delivery.report.only.error": (frozenset({"false"}), "a flush waits for the report of each block"),
     "partitioner": (frozenset(), "pypz chooses the partition of a block"),
     "transactional.id": (frozenset(), _TRANSACTIONS),
     "transaction.timeout.ms": (frozenset(), _TRANSACTIONS),
