@@ -26,8 +26,8 @@ def twin_classes(kit: type, faults: Mapping[int, Any], fixtures: Callable[[Any],
     return made
 
 
-def run_twins(module: str, folder: Path) -> dict[str, str]:
-    """Run the twins' classes of a module; give what became of each test: passed, skipped, error, failure."""
+def run_twins(module: str, folder: Path) -> dict[tuple[str, str], str]:
+    """Run the twins' classes of a module; give what became of each (class, test): passed, skipped, error, failure."""
     report = folder / "twins.xml"
     subprocess.run(
         [
@@ -39,8 +39,9 @@ def run_twins(module: str, folder: Path) -> dict[str, str]:
         capture_output=True,
         timeout=280,
     )
-    outcomes: dict[str, str] = {}
+    outcomes: dict[tuple[str, str], str] = {}
     for case in ElementTree.parse(report).iter("testcase"):
         kinds = [child.tag for child in case if child.tag in ("failure", "error", "skipped")]
-        outcomes[str(case.get("name"))] = kinds[0] if kinds else "passed"
+        twin = str(case.get("classname")).rpartition(".")[2]
+        outcomes[twin, str(case.get("name"))] = kinds[0] if kinds else "passed"
     return outcomes

@@ -43,6 +43,7 @@ from pypz.deployers.k8s.plan import INSTANCE_NAME, selector_of
 from pypz.deployers.k8s.planning import plan_of
 from pypz.deployers.k8s.watching import Watcher
 from pypz.executors.commons import ExecutionMode
+from pypz.testing import DeployerConformance
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -57,7 +58,7 @@ def end(*_):
 
 how = os.environ["HOW"]
 signal.signal(signal.SIGTERM, signal.SIG_IGN if how == "stubborn" else end)
-print("arguments", *sys.argv[1:], "run", os.environ["PYPZ_RUN"], "user", os.getuid(), flush=True)
+print("arguments", *sys.argv[1:], "run", os.environ["PYPZ_RUN"], "user", os.getuid(), "at", time.time_ns(), flush=True)
 for name, value in os.environ.items():
     if name.startswith("PYPZ_SECRET_"):
         print("secret", name, hashlib.sha256(value.encode()).hexdigest(), flush=True)
@@ -188,7 +189,7 @@ def test_a_pipeline_is_deployed_attached_to_and_destroyed_without_a_trace(
     assert "arguments /operator/config/config.yaml reader Standard --index 0 " in logs["pipe.reader"]
     assert "arguments /operator/config/config.yaml reader Standard --index 2 " in logs["pipe.reader_1"]
     assert "user 10001" in logs["pipe.writer"]
-    assert len({log.partition(" run ")[2] for log in logs.values()}) == 1
+    assert len({log.partition(" run ")[2].partition(" at ")[0] for log in logs.values()}) == 1
     assert deployer.retrieve_operator_logs("pipe.writer", tail_lines=0) == ""
 
     deployer.destroy("pipe")
@@ -197,6 +198,14 @@ def test_a_pipeline_is_deployed_attached_to_and_destroyed_without_a_trace(
     assert not deployer.is_deployed("pipe")
     assert deployer.retrieve_pipeline_state("pipe") == {}
     assert deployer.retrieve_operator_state("pipe.reader") is DeploymentState.NotExisting
+
+
+class TestKubernetes(DeployerConformance):
+    """What every deployer promises."""
+
+    @pytest.fixture
+    def pipeline(self) -> Pipeline:
+        return two("end", "end", replicas=1)
 
 
 def test_a_pipeline_that_is_not_deployed_is_told_with_those_that_are(deployer: KubernetesDeployer) -> None:

@@ -9,12 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pypz.testing.codec import CodecConformance
+    from pypz.testing.deployer import DeployerConformance
+    from pypz.testing.logger import LoggerConformance
     from pypz.testing.pipelines import LogLine, PipelineResult, run_pipeline
     from pypz.testing.promises import Promise, promise, promises_of
     from pypz.testing.transport import TransportConformance
 
 __all__ = [
+    "CodecConformance",
+    "DeployerConformance",
     "LogLine",
+    "LoggerConformance",
     "PipelineResult",
     "Promise",
     "TransportConformance",
@@ -24,6 +30,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CodecConformance": "pypz.testing.codec",
+    "DeployerConformance": "pypz.testing.deployer",
+    "LoggerConformance": "pypz.testing.logger",
     "LogLine": "pypz.testing.pipelines",
     "PipelineResult": "pypz.testing.pipelines",
     "run_pipeline": "pypz.testing.pipelines",
