@@ -45,110 +45,6 @@ def texts(found: list[Received]) -> list[str]:
     return [received.block.payload.decode() for received in found]
 
 
-def test_blocks_of_a_writer_arrive_unchanged_and_in_order_per_partition(
-    channel: ChannelInfo, open_client: OpenClient
-) -> None:
-    """1."""
-    writing, reading = open_client(), open_client()
-    writer = writing.writer(channel)
-    assert writer.partition_count() == 2
-    sent = [Block({"n": str(n), "leer": "", "Größe": "ß"}, bytes([n % 256]) * n) for n in range(200)]
-    for number, block in enumerate(sent):
-        assert writer.write(number % 2, block)
-    reader = reading.reader(channel, "group", [0, 1])
-    reader.seek(0, "first")
-    reader.seek(1, "first")
-    found = read(reading, 200)
-    for partition in (0, 1):
-        assert [r.block for r in found if r.partition == partition] == sent[partition::2]
-
-
-def test_flush_returns_when_a_second_client_can_read_all(
-    channel: ChannelInfo, open_client: OpenClient, transport: KafkaTransport, block: MakeBlock
-) -> None:
-    """5."""
-    client = open_client()
-    writer = client.writer(channel)
-    for number in range(50):
-        writer.write(0, block(str(number)))
-    client.flush(10)
-    assert transport._topics.offsets([(channel.name, 0)], "latest") == {(channel.name, 0): 50}
-
-
-def test_read_returns_the_first_block_at_once_and_wake_ends_it_also_when_it_comes_early(
-    channel: ChannelInfo, open_client: OpenClient, block: MakeBlock
-) -> None:
-    """6, 7."""
-    client, writing = open_client(), open_client()
-    reader = client.reader(channel, "group", [0])
-    reader.seek(0, "first")
-    client.wake()
-    assert client.read(10, 600) == []
-    found: list[Received] = []
-    thread = threading.Thread(target=lambda: found.extend(client.read(10, 600)))
-    thread.start()
-    writing.writer(channel).write(0, block("x"))
-    thread.join(10)
-    assert texts(found) == ["x"]
-    thread = threading.Thread(target=client.read, args=(10, 600))
-    thread.start()
-    client.wake()
-    thread.join(10)
-    assert not thread.is_alive()
-
-
-def test_close_during_a_blocked_read_ends_it(channel: ChannelInfo, open_client: OpenClient) -> None:
-    """8."""
-    client = open_client()
-    client.reader(channel, "group", [0]).seek(0, "first")
-    thread = threading.Thread(target=client.read, args=(10, 600))
-    thread.start()
-    client.close(5)
-    client.close(5)
-    thread.join(10)
-    assert not thread.is_alive()
-
-
-def test_a_new_client_goes_on_exactly_behind_the_committed_position_with_its_note(
-    channel: ChannelInfo, open_client: OpenClient, transport: KafkaTransport, block: MakeBlock
-) -> None:
-    """9, 11, 12: the note of the declared size comes back unchanged."""
-    client = open_client()
-    writer = client.writer(channel)
-    for number in range(4):
-        writer.write(1, block(str(number)))
-    reader = client.reader(channel, "group", [0, 1])
-    assert (reader.committed(0), reader.committed(1)) == (None, None)
-    reader.seek(0, "first")
-    reader.seek(1, "first")
-    second = read(client, 4)[1]
-    note = "n" * transport.capabilities.max_note
-    client.commit(Unit({(channel.name, 1): Committed(second.next_position, note)}), 10)
-    client.close(5)
-    client = open_client()
-    reader = client.reader(channel, "group", [0, 1])
-    assert reader.committed(0) is None
-    committed = reader.committed(1)
-    assert committed == Committed(second.next_position, note)
-    reader.seek(1, committed.position)
-    assert texts(read(client, 2)) == ["2", "3"]
-    reader.seek(1, second.position)
-    assert texts(read(client, 3)) == ["1", "2", "3"]
-
-
-def test_position_and_note_are_stored_together_or_not_at_all(
-    channel: ChannelInfo, open_client: OpenClient, transport: KafkaTransport
-) -> None:
-    """11."""
-    client = open_client()
-    reader = client.reader(channel, "group", [0, 1])
-    client.commit(Unit({(channel.name, 0): Committed("0", "first")}), 10)
-    too_long = "n" * (transport.capabilities.max_note + 1)
-    with pytest.raises(TransportError, match="metadata"):
-        client.commit(Unit({(channel.name, 0): Committed("5", too_long)}), 10)
-    assert reader.committed(0) == Committed("0", "first")
-
-
 def test_seeking_while_blocks_come_gives_exactly_what_follows(
     channel: ChannelInfo, open_client: OpenClient, block: MakeBlock
 ) -> None:
@@ -307,21 +203,6 @@ def test_a_flush_waits_for_what_was_written_before_it_and_not_for_what_goes_on_b
     client.close(5)
 
 
-def test_a_full_producer_lets_a_waiting_write_go_on(
-    location: str, channel: ChannelInfo, transport: KafkaTransport, block: MakeBlock
-) -> None:
-    """3."""
-    config = Config(location, {"queue.buffering.max.messages": "3"})
-    topics = Topics(config)
-    client = KafkaClient(config, topics, MemberNotes(topics, Member("p", "p.o", 0, "start"), 1))
-    writer = client.writer(channel)
-    for number in range(300):
-        assert writer.write(0, block(str(number)))
-    client.flush(20)
-    client.close(5)
-    assert transport._topics.offsets([(channel.name, 0)], "latest")[channel.name, 0] == 300
-
-
 def test_a_position_of_another_transport_is_refused(channel: ChannelInfo, open_client: OpenClient) -> None:
     reader = open_client().reader(channel, "group", [0])
     with pytest.raises(ConfigurationError, match="'abc' is none of Kafka's"):
@@ -373,35 +254,6 @@ def test_what_a_writer_flushed_before_kill_9_is_there_in_order_and_uncommitted_b
         assert [int(received.block.headers["n"]) for received in found] == list(range(len(found)))
         assert len(found) >= flushed
         client.close(5)
-
-
-def test_ten_clients_opened_and_closed_leave_no_thread_and_no_descriptor(
-    channel: ChannelInfo, open_client: OpenClient, block: MakeBlock
-) -> None:
-    """48, in small."""
-    from pathlib import Path
-
-    def cycle() -> None:
-        client = open_client()
-        client.writer(channel).write(0, block("x"))
-        client.reader(channel, "group", [0]).seek(0, "end")
-        client.flush(10)
-        client.read(1, 0)
-        client.close(5)
-
-    def open_things() -> int:
-        return len(list(Path("/proc/self/task").iterdir())) + len(list(Path("/proc/self/fd").iterdir()))
-
-    if not Path("/proc/self/task").exists():
-        pytest.skip("counts by /proc")
-    cycle()
-    before = open_things()
-    for _ in range(10):
-        cycle()
-    deadline = time.monotonic() + 10
-    while open_things() > before and time.monotonic() < deadline:
-        threading.Event().wait(0.05)
-    assert open_things() <= before
 
 
 def test_ten_idle_readers_wake_up_at_most_a_few_times_a_second(

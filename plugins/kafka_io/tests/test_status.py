@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pypz.core.channels.spi import Member, StatusEntry, StatusStream
+from pypz.core.channels.spi import StatusEntry, StatusStream
 from pypz.core.commons.errors import ChannelGoneError, TransportError, TransportTimeoutError
 from pypz.plugins.kafka_io import pulling, status
 from pypz.plugins.kafka_io.config import Config
@@ -40,48 +40,6 @@ def gather(stream: StatusStream, enough: Callable[[list[StatusEntry]], bool]) ->
     return found
 
 
-def test_two_starts_of_one_member_get_different_growing_epochs(stream: StatusStream, name: str) -> None:
-    """20."""
-    epochs: list[int] = []
-    threads = [
-        threading.Thread(target=lambda n=n: epochs.append(stream.join(Member(name, "o", 0, str(n)), b"{}")))
-        for n in range(10)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert len(set(epochs)) == 10
-    last = stream.join(Member(name, "o", 0, "last"), b"{}")
-    assert last > max(epochs)
-    assert stream.facts()["joined/o/0"].position == last
-
-
-def test_of_twenty_proposers_at_once_one_wins_everywhere(transport: KafkaTransport, name: str) -> None:
-    """21."""
-    streams = [transport.open_status(name, create=True) for _ in range(4)]
-    found: list[bytes] = []
-    start = threading.Barrier(20)
-
-    def propose(number: int) -> None:
-        start.wait(30)
-        found.append(streams[number % 4].put_first("run/x", str(number).encode()))
-
-    threads = [threading.Thread(target=propose, args=(number,)) for number in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert len(found) == 20
-    assert len(set(found)) == 1
-    for stream in streams:
-        assert values(stream) == {"run/x": found[0]}
-        stream.close()
-    again = transport.open_status(name, create=True)
-    assert values(again) == {"run/x": found[0]}
-    assert again.put_first("run/x", b"late") == found[0]
-
-
 def test_facts_are_put_replaced_removed_and_proposed_anew(
     stream: StatusStream, transport: KafkaTransport, name: str
 ) -> None:
@@ -96,22 +54,6 @@ def test_facts_are_put_replaced_removed_and_proposed_anew(
     assert values(stream) == {}
     assert stream.put_first("b", b"4") == b"4"
     assert values(transport.open_status(name, create=False)) == {"b": b"4"}
-
-
-def test_facts_outlive_a_thousand_beats_and_a_restart(
-    stream: StatusStream, transport: KafkaTransport, name: str
-) -> None:
-    """22."""
-    stream.put("fact", b"stays")
-    for number in range(1000):
-        stream.beat("beat", str(number).encode())
-    beats = gather(stream, lambda found: len([e for e in found if e.kind == "beat"]) >= 900)
-    positions = [entry.position for entry in beats if entry.kind == "beat"]
-    assert positions == sorted(positions)
-    stream.close()
-    again = transport.open_status(name, create=True)
-    assert values(again) == {"fact": b"stays"}
-    assert again.changes(0.2) == []
 
 
 def test_changes_gives_each_entry_once_and_those_told_by_facts_not_again(stream: StatusStream) -> None:

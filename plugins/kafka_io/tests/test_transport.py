@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
 import pytest
 
-from pypz.core.channels.spi import Block, ChannelInfo, ChannelSpec, Committed, Guarantee, Member, Received, Unit
+from pypz.core.channels.spi import Block, ChannelInfo, ChannelSpec, Guarantee, Member, Received
 from pypz.core.commons.errors import (
     BlockTooLargeError,
     ChannelGoneError,
@@ -35,65 +34,6 @@ def test_describing_and_observing_create_nothing(transport: KafkaTransport, name
     stream = transport.open_status(name, create=False)
     assert stream.facts() == {}
     assert [topic for topic in transport._topics.names() if topic.startswith(name)] == []
-
-
-def test_creating_twice_is_one_channel_and_raises_its_partitions_without_loss(
-    transport: KafkaTransport, name: str, open_client: OpenClient, block: MakeBlock
-) -> None:
-    """25, 27."""
-    info = transport.create_channel(ChannelSpec(f"{name}.c", 1), 30)
-    assert transport.create_channel(ChannelSpec(f"{name}.c", 1), 30) == info == transport.describe_channel(f"{name}.c")
-    writing = open_client()
-    writing.writer(info).write(0, block("old"))
-    writing.flush(10)
-    raised = transport.create_channel(ChannelSpec(f"{name}.c", 3), 30)
-    assert (raised.incarnation, raised.partitions) == (info.incarnation, 3)
-    assert transport.create_channel(ChannelSpec(f"{name}.c", 2), 30).partitions == 3
-    writing = open_client()
-    writing.writer(raised).write(2, block("new"))
-    reading = open_client()
-    reader = reading.reader(raised, name, [0, 1, 2])
-    for number in range(3):
-        reader.seek(number, "first")
-    assert {(r.partition, r.block.payload) for r in read(reading, 2)} == {(0, b"old"), (2, b"new")}
-
-
-def test_ten_creators_at_once_make_one_channel(transport: KafkaTransport, name: str) -> None:
-    """25."""
-    found: list[ChannelInfo] = []
-    makers = [
-        threading.Thread(target=lambda: found.append(transport.create_channel(ChannelSpec(f"{name}.c", 2), 30)))
-        for _ in range(10)
-    ]
-    for maker in makers:
-        maker.start()
-    for maker in makers:
-        maker.join(60)
-    assert len(found) == 10
-    assert len(set(found)) == 1
-
-
-def test_deleting_and_creating_gives_another_incarnation_without_old_positions(
-    transport: KafkaTransport, channel: ChannelInfo, open_client: OpenClient, block: MakeBlock
-) -> None:
-    """26, 28."""
-    client = open_client()
-    client.writer(channel).write(0, block("old"))
-    client.flush(10)
-    client.reader(channel, "group", [0])
-    client.commit(Unit({(channel.name, 0): Committed("1", "note")}), 10)
-    transport.delete_channel(channel, 30)
-    assert transport.describe_channel(channel.name) is None
-    transport.delete_channel(channel, 30)
-    again = transport.create_channel(ChannelSpec(channel.name, 2), 30)
-    assert again.incarnation != channel.incarnation
-    transport.delete_channel(channel, 30)
-    assert transport.describe_channel(channel.name) == again
-    fresh = open_client()
-    reader = fresh.reader(again, "group", [0])
-    assert reader.committed(0) is None
-    reader.seek(0, "first")
-    assert fresh.read(10, 0.3) == []
 
 
 def test_a_name_that_differs_from_another_only_in_dot_and_underscore_is_refused_naming_both(
