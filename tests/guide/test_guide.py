@@ -85,7 +85,9 @@ def test_without_a_location_all_missing_parameters_are_listed_at_once(tmp_path: 
     assert output.count("channelLocation") >= 2
 
 
-@pytest.mark.parametrize("location", [pytest.param(BOOTSTRAP, marks=needs_broker, id="kafka"), "memory:guide"])
+@pytest.mark.parametrize(
+    "location", [pytest.param(BOOTSTRAP, marks=needs_broker, id="kafka"), "memory:guide", "local:channels"]
+)
 def test_thirty_records_are_sent_and_thirty_received_in_order(tmp_path: Path, location: str) -> None:
     code, output = Project(tmp_path, "print", location).run("execute")
     assert code == 0, output
@@ -93,7 +95,9 @@ def test_thirty_records_are_sent_and_thirty_received_in_order(tmp_path: Path, lo
     assert texts(output, "Received") == hello()
 
 
-@pytest.mark.parametrize("location", [pytest.param(BOOTSTRAP, marks=needs_broker, id="kafka"), "memory:guide"])
+@pytest.mark.parametrize(
+    "location", [pytest.param(BOOTSTRAP, marks=needs_broker, id="kafka"), "memory:guide", "local:channels"]
+)
 def test_the_logger_prints_debug_lines_once_the_level_is_set(tmp_path: Path, location: str) -> None:
     project = Project(tmp_path, "logger", location)
     code, output = project.run("execute")
@@ -109,7 +113,9 @@ def test_the_logger_prints_debug_lines_once_the_level_is_set(tmp_path: Path, loc
     assert texts(output, "Generated") == hello()
 
 
-@pytest.mark.parametrize("location", [pytest.param(BOOTSTRAP, marks=needs_broker, id="kafka"), "memory:guide"])
+@pytest.mark.parametrize(
+    "location", [pytest.param(BOOTSTRAP, marks=needs_broker, id="kafka"), "memory:guide", "local:channels"]
+)
 def test_record_count_and_message_are_obeyed(tmp_path: Path, location: str) -> None:
     project = Project(tmp_path, "parameters", location)
     code, output = project.run("execute")
@@ -132,7 +138,9 @@ def test_the_required_parameter_of_the_writer_is_missed_by_name(tmp_path: Path) 
     assert "pipeline.writer" in output
 
 
-@pytest.mark.parametrize("location", [pytest.param(BOOTSTRAP, marks=needs_broker, id="kafka"), "memory:guide"])
+@pytest.mark.parametrize(
+    "location", [pytest.param(BOOTSTRAP, marks=needs_broker, id="kafka"), "memory:guide", "local:channels"]
+)
 def test_with_replicas_each_record_comes_once_over_all_readers(tmp_path: Path, location: str) -> None:
     project = Project(tmp_path, "logger", location)
     execute = project.folder / "pypz/example/execute.py"
