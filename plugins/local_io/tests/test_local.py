@@ -10,7 +10,7 @@ import pytest
 from plugins.local_io.tests.members import Open, block, member, open_client, open_reading
 
 from pypz.core.channels.spi import ChannelSpec, Committed, Guarantee, MemberNote, Unit
-from pypz.core.commons.errors import FencedError, NotBuiltYetError
+from pypz.core.commons.errors import ChannelGoneError, FencedError, NotBuiltYetError
 from pypz.plugins.local_io import signals
 from pypz.plugins.local_io.channels import FREE_BYTES
 from pypz.plugins.local_io.database import FILE
@@ -157,6 +157,23 @@ def test_the_socket_of_a_killed_process_is_removed_by_who_finds_it(tmp_path: Pat
     transport = open_transport()
     transport.open_status("p", create=True).put("a", b"1")
     assert not left.exists()
+
+
+def test_the_lag_of_a_deleted_channel_is_the_last_one_known(open_transport: Open) -> None:
+    transport = open_transport()
+    info = transport.create_channel(ChannelSpec("c", 1), 1)
+    client = open_client(transport)
+    reader = client.reader(info, "p.reader", [0])
+    reader.seek(0, "first")
+    writer = client.writer(info)
+    for number in range(3):
+        writer.write(0, block(str(number)))
+    client.flush(10)
+    client.read(1, 10)
+    transport.delete_channel(info, 1)
+    assert reader.lag() == {0: 2}
+    with pytest.raises(ChannelGoneError, match="'c' at local:.* was deleted"):
+        client.read(1, 10)
 
 
 def test_exactly_once_is_refused_by_name(open_transport: Open) -> None:

@@ -34,6 +34,7 @@ class LocalReader:
         self.positions: dict[int, int] = {}
         self._paused: set[int] = set()
         self._first = 0
+        self._ends: dict[int, int] = {}
 
     def committed(self, partition: int) -> Committed | None:
         """What this reader's group has committed.
@@ -79,19 +80,24 @@ class LocalReader:
         self._signal.ring()
 
     def lag(self) -> Mapping[int, int]:
-        """Entries not yet read."""
-        bounds = self._bounds()
+        """Entries not yet read; of a channel that was deleted, those that were there when it was last looked at."""
+        bounds = self._look()
         with self._lock:
-            return {number: max(0, bounds[number][1] - place) for number, place in self.positions.items()}
+            self._ends.update({number: end for number, (_, end) in bounds.items()})
+            return {number: max(0, self._ends.get(number, 0) - place) for number, place in self.positions.items()}
 
     def _bounds(self) -> dict[int, tuple[int, int]]:
-        """First position kept and the one behind the last, by partition."""
+        found = self._look()
+        if not found:
+            raise channels.gone(self.row.info, self._database.options.location)
+        return found
+
+    def _look(self) -> dict[int, tuple[int, int]]:
+        """First position kept and the one behind the last, by partition; {} when the channel was deleted."""
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT number, base, end FROM partitions WHERE channel = ?", (self.row.id,)
             ).fetchall()
-        if not rows:
-            raise channels.gone(self.row.info, self._database.options.location)
         return {number: (base, end) for number, base, end in rows}
 
     def take(self, max_blocks: int) -> list[Received]:
@@ -108,6 +114,7 @@ class LocalReader:
             if not rows:
                 raise channels.gone(self.row.info, self._database.options.location)
             with self._lock:
+                self._ends = {number: end for _, number, _, end in rows}
                 self._first += 1
                 waiting = [row for row in rows if self._waits(row[1], row[3])]
                 turn = self._first % len(waiting) if waiting else 0
