@@ -149,7 +149,7 @@ class KafkaClient:
         if unit.member_note is not None:
             self._notes.write(unit.member_note, timeout_s)
         for group, positions in by_group.items():
-            self._topics.commit(group, positions, max(0.01, deadline - time.monotonic()))
+            self._topics.group(group).commit(positions, max(0.01, deadline - time.monotonic()))
 
     def _group_of(self, place: Place) -> str:
         for reader in self._readers:

@@ -27,7 +27,8 @@ class MemberNotes:
     def read(self, timeout_s: float) -> MemberNote | None:
         """Give what stands; None for nothing, and for what is no note."""
         try:
-            found = self._topics.committed(self._group, self._topic, [PARTITION], timeout_s).get(PARTITION)
+            place = self._topic, PARTITION
+            found = self._topics.group(self._group).committed([place], timeout_s).get(place)
         except ChannelGoneError:
             return None
         try:
@@ -45,6 +46,6 @@ class MemberNotes:
         """
         committed = Committed(str(self._epoch), base64.b64encode(note.value).decode("ascii"))
         try:
-            self._topics.commit(self._group, {(self._topic, PARTITION): committed}, timeout_s)
+            self._topics.group(self._group).commit({(self._topic, PARTITION): committed}, timeout_s)
         except RetriableError as error:
             raise RetriableError(f"the member's note: {error}") from error

@@ -217,7 +217,9 @@ class KafkaReader:
 
     def _ask_committed(self) -> dict[int, Committed | PositionGoneError | None]:
         name = self.channel.name
-        found = self._topics.committed(self.group, name, self.partitions, COMMITTED_S)
+        places = [(name, number) for number in self.partitions]
+        stored = self._topics.group(self.group).committed(places, COMMITTED_S)
+        found = {number: committed for (_, number), committed in stored.items()}
         firsts = self._topics.offsets([(name, number) for number in found], "earliest") if found else {}
         answers: dict[int, Committed | PositionGoneError | None] = {n: found.get(n) for n in self.partitions}
         for (_, number), first in firsts.items():

@@ -1,4 +1,4 @@
-"""Topics and what groups have committed for them, through one AdminClient: every answer has its deadline."""
+"""Topics, through one AdminClient, and the groups that read them: every answer has its deadline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -25,8 +24,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its own nam
     ResourceType,
 )
 
-from pypz.core.channels.spi import Committed
-from pypz.core.commons.errors import ChannelMismatchError, RetriableError, TransportError, TransportTimeoutError
+from pypz.core.commons.errors import ChannelMismatchError, TransportError, TransportTimeoutError
+from pypz.plugins.kafka_io.committing import Group
 from pypz.plugins.kafka_io.config import Config
 from pypz.plugins.kafka_io.faults import FORBIDDEN, GONE, Sight, make_client
 
@@ -65,6 +64,7 @@ class Topics:
         self.sight = Sight(config)
         self._config = config
         self._client: AdminClient | None = None
+        self._groups: dict[str, Group] = {}
         self._lock = threading.Lock()
 
     @property
@@ -75,9 +75,12 @@ class Topics:
             return self._client
 
     def close(self) -> None:
-        """Let go of the client."""
+        """Let go of the clients."""
         with self._lock:
             self._client = None
+            groups, self._groups = list(self._groups.values()), {}
+        for group in groups:
+            group.close()
 
     # --- looking ---
 
@@ -155,45 +158,13 @@ class Topics:
 
     # --- groups ---
 
-    def committed(self, group: str, topic: str, partitions: Iterable[int], timeout_s: float) -> dict[int, Committed]:
-        """What a group has committed for a topic; partitions without anything are left out."""
-        places = [TopicPartition(topic, number) for number in partitions]
-        asked = ConsumerGroupTopicPartitions(group, places)
-        doing = f"committed positions of channel {topic!r} cannot be read"
-        answer = self._result(
-            self._admin.list_consumer_group_offsets([asked], request_timeout=timeout_s)[group], timeout_s, doing
-        )
-        found = {}
-        for place in answer.topic_partitions:
-            if place.error is not None:
-                raise self.sight.translate_kafka(place.error, doing)
-            if place.offset >= 0:
-                found[place.partition] = Committed(str(place.offset), place.metadata or "")
-        return found
-
-    def commit(self, group: str, positions: Mapping[tuple[str, int], Committed], timeout_s: float) -> None:
-        """Store positions and notes of a group; each partition's together.
-
-        Raises:
-            RetriableError: Nobody answers, or not now; the same may be committed again.
-            TransportError: It cannot be committed.
-        """
-        places = [_place(topic, number, committed) for (topic, number), committed in positions.items()]
-        doing = (
-            f"positions of channel {', '.join(sorted({repr(topic) for topic, _ in positions}))} could not be committed"
-        )
-        asked = ConsumerGroupTopicPartitions(group, places)
-        try:
-            future = self._admin.alter_consumer_group_offsets([asked], request_timeout=timeout_s)[group]
-            answer = self._result(future, timeout_s, doing)
-        except TransportError as error:
-            if isinstance(error, TransportTimeoutError) or _is_passing(error):
-                raise RetriableError(str(error)) from error
-            raise
-        for place in answer.topic_partitions:
-            if place.error is not None:
-                fault = self.sight.translate_kafka(place.error, doing)
-                raise RetriableError(str(fault)) if place.error.retriable() else fault
+    def group(self, name: str) -> Group:
+        """What a group has committed; who asks for the same group shares its client."""
+        with self._lock:
+            found = self._groups.get(name)
+            if found is None:
+                found = self._groups[name] = Group(self._config, name)
+            return found
 
     # --- changing ---
 
@@ -311,12 +282,6 @@ class _Wait:
             raise TransportTimeoutError(self._sight.with_cause(f"waited {self._timeout_s:g} s for {what}"))
         time.sleep(PAUSES_S[min(self._pauses, len(PAUSES_S) - 1)])
         self._pauses += 1
-
-
-def _place(topic: str, number: int, committed: Committed) -> TopicPartition:
-    if not committed.note:
-        return TopicPartition(topic, number, int(committed.position))
-    return TopicPartition(topic, number, int(committed.position), metadata=committed.note)
 
 
 def _code(error: BaseException) -> int | None:
