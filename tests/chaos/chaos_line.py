@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -10,13 +11,25 @@ from pypz.core.commons.parameters import OptionalParameter
 from pypz.core.specs.operator import Operator
 from pypz.core.specs.pipeline import Pipeline
 
-SCHEMA = '{"type": "record", "name": "Number", "fields": [{"name": "value", "type": "long"}]}'
+SCHEMA = """{"type": "record", "name": "Number", "fields": [
+    {"name": "value", "type": "long"},
+    {"name": "lane", "type": "int"},
+    {"name": "source", "type": "int"},
+    {"name": "copier", "type": "int"}
+]}"""
+"""``source`` and ``copier`` are the processes that it passed: with the reader's own, the start of each member."""
+LANES = 4
 
 
 class Source(Operator):
-    """Sends the numbers below ``count``, ten at a time with a pause; goes on after a restart only when it keeps notes."""
+    """Sends the numbers below ``count``, some at a time with a pause; goes on after a restart only when it keeps notes.
+
+    Having sent one of ``gates`` it waits for a line on its standard input.
+    """
 
     count = OptionalParameter(int)
+    batch = OptionalParameter(int)
+    gates = OptionalParameter(list)
     keeps_notes = OptionalParameter(bool, alt_name="keepsNotes")
     pause_ms = OptionalParameter(int, alt_name="pauseMs")
 
@@ -24,6 +37,8 @@ class Source(Operator):
         super().__init__(name, *args, **kwargs)
         self.output_port = ChannelOutputPort(schema=SCHEMA)
         self.count = 1000
+        self.batch = 10
+        self.gates = []
         self.keeps_notes = False
         self.pause_ms = 20
         self.sent = 0
@@ -34,12 +49,15 @@ class Source(Operator):
         return True
 
     def _on_running(self) -> bool | None:
-        batch = [{"value": value} for value in range(self.sent, min(self.sent + 10, self.count))]
+        values = range(self.sent, min(self.sent + self.batch, self.count))
+        batch = [{"value": value, "lane": value % LANES, "source": os.getpid(), "copier": 0} for value in values]
         self.output_port.send(batch)
         self.sent += len(batch)
         if self.keeps_notes:
             self.checkpoint(str(self.sent).encode())
         print(f"sent {self.sent}", flush=True)
+        if self.sent in self.gates:
+            sys.stdin.readline()
         time.sleep(self.pause_ms / 1000)
         return self.sent >= self.count
 
@@ -63,7 +81,7 @@ class Copier(Operator):
     def _on_running(self) -> bool | None:
         found = self.input_port.retrieve()
         if found:
-            self.output_port.send(found)
+            self.output_port.send([{**record, "copier": os.getpid()} for record in found])
             self.copied += len(found)
             print(f"copied {self.copied}", flush=True)
         return None
@@ -73,7 +91,7 @@ class Copier(Operator):
 
 
 class Sink(Operator):
-    """Prints what it gets, a number a line."""
+    """Prints what it gets, a record a line: its number, source and copier."""
 
     def __init__(self, name: str | None = None, *args: object, **kwargs: object) -> None:
         super().__init__(name, *args, **kwargs)
@@ -86,7 +104,7 @@ class Sink(Operator):
     def _on_running(self) -> bool | None:
         found = self.input_port.retrieve()
         if found:
-            sys.stdout.write("".join(f"got {record['value']}\n" for record in found))
+            sys.stdout.write("".join("got {value} {source} {copier}\n".format_map(record) for record in found))
             sys.stdout.flush()
         return None
 

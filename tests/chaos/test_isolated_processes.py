@@ -7,10 +7,10 @@ import signal
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from chaos_line import ChaosLine
 
 from pypz.core.commons.errors import PipelineFailedError
 from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
@@ -23,7 +23,6 @@ BOOTSTRAP = os.environ.get("KAFKA_BOOTSTRAP", "")
 
 pytestmark = [pytest.mark.broker, pytest.mark.skipif(not BOOTSTRAP, reason="needs KAFKA_BOOTSTRAP")]
 
-HERE = Path(__file__).parent
 COUNT = 1000
 
 
@@ -75,10 +74,7 @@ class Observer:
 
 
 @pytest.fixture
-def chaos_line(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(HERE))
-    from chaos_line import ChaosLine
-
+def chaos_line() -> ChaosLine:
     pipeline = ChaosLine(f"processes_{uuid.uuid4().hex[:8]}")
     pipeline.set_parameter(">>channelLocation", f"kafka://{BOOTSTRAP}")
     return pipeline
@@ -96,7 +92,7 @@ def numbers(captured: str, verb: str) -> list[int]:
 
 
 def test_observers_here_are_told_exactly_once_what_happens_there(
-    chaos_line: Any, host: PluginHost, capsys: Any
+    chaos_line: ChaosLine, host: PluginHost, capsys: Any
 ) -> None:
     observer = Observer()
     host.register(observer)
@@ -119,7 +115,7 @@ def test_observers_here_are_told_exactly_once_what_happens_there(
 
 @pytest.mark.parametrize("victim", ["copier", "sink"])
 def test_a_killed_process_is_started_again_and_goes_on(
-    chaos_line: Any, host: PluginHost, capsys: Any, victim: str
+    chaos_line: ChaosLine, host: PluginHost, capsys: Any, victim: str
 ) -> None:
     observer = Observer(victim)
     host.register(observer)
@@ -142,7 +138,7 @@ def test_a_killed_process_is_started_again_and_goes_on(
 
 
 def test_when_one_has_failed_for_good_the_others_drain_and_the_channels_stay(
-    chaos_line: Any, host: PluginHost, capsys: Any
+    chaos_line: ChaosLine, host: PluginHost, capsys: Any
 ) -> None:
     observer = Observer("copier")
     host.register(observer)

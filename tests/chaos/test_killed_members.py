@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-import threading
-import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from chaos_drills import Drill
 
 BOOTSTRAP = os.environ.get("KAFKA_BOOTSTRAP", "")
 
@@ -21,81 +18,7 @@ KAFKA = pytest.param(
     marks=[pytest.mark.broker, pytest.mark.skipif(not BOOTSTRAP, reason="needs KAFKA_BOOTSTRAP")],
 )
 
-HERE = Path(__file__).parent
-TIMEOUT_S = 90
 COUNT = 1000
-
-
-class Process:
-    """A member's process; its output can be waited for."""
-
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-        )
-        self.lines: list[str] = []
-        self._changed = threading.Condition()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout:
-            for line in self.process.stdout:
-                with self._changed:
-                    self.lines.append(line.strip())
-                    self._changed.notify_all()
-
-    def wait_for(self, verb: str, at_least: int) -> None:
-        """Wait until the member has said of so many records that it ``verb`` them."""
-        with self._changed:
-            found = self._changed.wait_for(lambda: max(self.numbers(verb), default=0) >= at_least, TIMEOUT_S)
-        assert found, f"no {verb!r} of {at_least} in {self.lines[-20:]}"
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.end()
-
-    def end(self) -> int:
-        code = self.process.wait(TIMEOUT_S)
-        self._reader.join(TIMEOUT_S)
-        return code
-
-    def numbers(self, verb: str) -> list[int]:
-        return [int(line.split()[1]) for line in self.lines if line.startswith(f"{verb} ")]
-
-
-class Drill:
-    """One run of the line with a process for each member."""
-
-    def __init__(self, folder: Path, location: str, parameters: Sequence[tuple[str, str, Any]] = ()) -> None:
-        sys.path.insert(0, str(HERE))
-        try:
-            from chaos_line import ChaosLine
-        finally:
-            sys.path.remove(str(HERE))
-        pipeline = ChaosLine(f"chaos_{uuid.uuid4().hex[:8]}")
-        pipeline.set_parameter(">>channelLocation", location)
-        for operator, name, value in parameters:
-            getattr(pipeline, operator).set_parameter(name, value)
-        self.config = folder / "pipeline.yaml"
-        self.config.write_text(str(pipeline))
-        self.run = uuid.uuid4().hex[:12]
-        self.members: list[Process] = []
-
-    def start(self, operator: str) -> Process:
-        environment = {**os.environ, "PYTHONPATH": str(HERE), "PYPZ_RUN": self.run, "PYTHONUNBUFFERED": "1"}
-        command = [sys.executable, "-m", "pypz.runnables.operator", str(self.config), operator]
-        member = Process(command, environment)
-        self.members.append(member)
-        return member
-
-    def start_line(self) -> tuple[Process, Process, Process]:
-        """Start sink, copier and, once these two read, the source: no burst of records waits for a late reader."""
-        sink, copier = self.start("sink"), self.start("copier")
-        for member in (sink, copier):
-            member.wait_for("ready", 1)
-        return sink, copier, self.start("source")
 
 
 @pytest.fixture(params=[KAFKA, "local"])
@@ -108,9 +31,7 @@ def drill(tmp_path: Path, location: str, request: pytest.FixtureRequest) -> Iter
     """A drill; indirect parameters are (operator, parameter, value), other than the defaults."""
     made = Drill(tmp_path, location, getattr(request, "param", ()))
     yield made
-    for member in made.members:
-        if member.process.poll() is None:
-            member.kill()
+    made.close()
 
 
 def test_three_processes_pass_on_every_record_in_order_and_end(drill: Drill) -> None:
