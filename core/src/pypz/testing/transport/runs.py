@@ -1,4 +1,4 @@
-"""Promises 14 to 18, 36, 42, 43, 45 and 50: what core and transport keep together, seen through real pipelines."""
+"""Promises 14 to 19, 36, 42, 43, 45, 49 and 50: what core and transport keep together, seen through real pipelines."""
 
 from __future__ import annotations
 
@@ -164,6 +164,23 @@ class RunPromises(TransportFixtures):
         line.first.commands.put("end")
         assert (first.code(), sink.code()) == (0, 0)
         assert line.sink.got == [1, 2, 3]
+
+    @promise(19, "partitions", "raise_partitions")
+    def test_19_a_partition_added_after_a_writers_end_ends_too(self, runs: RunBench, line: LedLine) -> None:
+        """No marker of that writer will ever stand there: a fact of the run says so."""
+        first, second, sink = (runs.start(member) for member in (line.first, line.second, line.sink))
+        line.first.commands.put([1])
+        line.first.commands.put("end")
+        assert first.code() == 0
+        runs.until_got(line.sink, 1)
+        assert sink.interrupt() == INTERRUPTED
+        line.sink.port.set_parameter("partitions", 2)
+        sink = runs.start(line.sink)
+        runs.until_waits_for(line.sink, line.second)
+        line.second.commands.put([2])
+        line.second.commands.put("end")
+        assert (second.code(), sink.code()) == (0, 0)
+        assert line.sink.got == [1, 2]
 
     @promise(36)
     def test_36_at_least_once_over_two_transports_never_commits_positions_before_both_are_flushed(
