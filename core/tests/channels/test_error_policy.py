@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
 from pypz.core.channels.error_policy import FAIL, ErrorPolicy, parse_error_policy
-from pypz.core.channels.headers import Origin
-from pypz.core.channels.spi import Guarantee, Member
+from pypz.core.channels.headers import COUNT, KIND, WRITER, Origin
+from pypz.core.channels.spi import Block, Guarantee, Member
+from pypz.core.codecs.json import JsonCodec
 from pypz.core.commons.errors import (
     ConfigurationError,
     DecodeError,
@@ -323,8 +324,8 @@ def test_a_rejected_record_is_tried_again_alone(bed: Bed) -> None:
 # --- blocks that cannot be decoded --------------------------------------------------------------------------------------
 
 
-def give_garbage(bed: Bed) -> Step:
-    """Send 0 and 1, then a block that cannot be decoded, then 2."""
+def give_garbage(bed: Bed, *strange: Block) -> Step:
+    """Send 0 and 1, then what cannot be decoded, then 2."""
 
     def step(giver: Giver) -> bool | None:
         giver.output_port.send([0, 1])
@@ -334,15 +335,16 @@ def give_garbage(bed: Bed) -> Step:
         client = bed.keeper.open_client(Member(bed.name, "stranger", 0, "s"), 0, Guarantee.AT_LEAST_ONCE)
         origin = Origin("run", "stranger", 0, info.incarnation)
         codec = giver.output_port._codec()
-        client.writer(info).write(0, origin.data(b"\xff", 3, 0, codec.content_type, codec.fingerprint))
+        for block in strange or [origin.data(b"\xff", 3, 0, codec.content_type, codec.fingerprint)]:
+            client.writer(info).write(0, block)
         giver.output_port.send([2])
         return True
 
     return step
 
 
-def run_garbage(bed: Bed, policy: str) -> None:
-    pipeline = bed.pair(give_garbage(bed), bed.take)
+def run_garbage(bed: Bed, policy: str, *strange: Block) -> None:
+    pipeline = bed.pair(give_garbage(bed, *strange), bed.take)
     pipeline.taker.input_port.set_parameter("errorPolicy", policy)
     PipelineExecutor(pipeline).start()
 
@@ -364,3 +366,29 @@ def test_a_block_that_cannot_be_decoded_fails_the_member(bed: Bed, policy: str) 
         run_garbage(bed, policy)
     assert isinstance(caught.value.__cause__, DecodeError)
     assert bed.got == [0, 1]
+
+
+def test_nothing_that_strangers_write_stops_a_port_that_skips(bed: Bed) -> None:
+    strange = [
+        Block({}, b""),
+        Block({}, b"\xff\xfe"),
+        Block({}, b"[" * 100_000),
+        Block({KIND: "data", COUNT: "\u00b2"}, b"1"),
+        Block({KIND: "data", COUNT: "9" * 5_000}, b"1"),
+        Block({KIND: "end", COUNT: "-1"}, b""),
+        Block({KIND: "something", WRITER: "stranger"}, b"1"),
+    ]
+    run_garbage(bed, "skip", *strange)
+    assert bed.got == [0, 1, 2]
+
+
+@pytest.mark.parametrize("decode", [lambda payload: 1 // 0, lambda payload: None], ids=["raises", "gives no list"])
+def test_a_codec_that_misbehaves_is_told_as_what_cannot_be_decoded(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, decode: Callable[[bytes], Any]
+) -> None:
+    monkeypatch.setattr(JsonCodec, "decoder", lambda codec, schema: decode)
+    with pytest.raises(
+        PipelineFailedError, match=r"position 0: its codec has (raised ZeroDivisionError|given NoneType)"
+    ) as caught:
+        run(bed, bed.take, "fail")
+    assert isinstance(caught.value.__cause__, DecodeError)

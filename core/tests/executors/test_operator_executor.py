@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -407,6 +410,27 @@ def test_secrets_are_masked_in_what_is_told_of_an_error(
     assert "hunter2" not in repr(observer.failures)
     assert "hunter2" not in capsys.readouterr().err
     assert "me:***" in observer.failures[0][2].message
+
+
+@pytest.mark.parametrize("shown", [repr, ascii, json.dumps, lambda text: json.dumps(text, ensure_ascii=False), quote])
+def test_secrets_are_masked_however_a_message_writes_them(
+    execute: Any,
+    make_operator: Any,
+    notes: Any,
+    observer: Any,
+    capsys: Any,
+    monkeypatch: Any,
+    shown: Callable[[str], str],
+) -> None:
+    secret = 'it\'s \\ "Ulm" ü/+'
+    monkeypatch.setenv("PYPZ_SECRET_PIPELINE_OP_TOKEN", secret)
+    operator = make_operator()
+    text = f"me:{shown(secret)} refused"
+    notes.raises("op.run", ValueError(text))
+    assert execute(operator) == 115
+    told = observer.failures[0][2].message + capsys.readouterr().err
+    assert "Ulm" not in told
+    assert "refused" in told
 
 
 # --- preparation ------------------------------------------------------------------------------------------------------

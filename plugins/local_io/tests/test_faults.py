@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -164,6 +165,23 @@ def test_a_folder_removed_under_a_reader_ends_its_wait(tmp_path: Path, open_tran
     (tmp_path / "channels" / FILE).rename(tmp_path / "elsewhere")
     with pytest.raises(TransportError, match="was removed while it was in use"):
         reading.read(1, 60)
+
+
+def test_a_folder_removed_under_a_writer_fails_its_flush_at_once(tmp_path: Path, open_transport: Open) -> None:
+    transport = open_transport()
+    info = transport.create_channel(ChannelSpec("c", 1), 1)
+    client = open_client(transport)
+    writer = client.writer(info)
+    shutil.rmtree(tmp_path / "channels")
+    writer.write(0, block("lost"))
+    with pytest.raises(TransportError, match="the folder cannot be looked at any more: No such file") as caught:
+        client.flush(60)
+    assert not isinstance(caught.value, TransportTimeoutError)
+
+
+def test_a_path_that_no_system_takes_is_refused(tmp_path: Path, open_transport: Open) -> None:
+    with pytest.raises(ConfigurationError, match="the system does not take such a path: File name too long"):
+        open_transport(tmp_path / ("x" * 300)).create_channel(ChannelSpec("c", 1), 1)
 
 
 def test_topic_settings_are_refused(open_transport: Open) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import sys
@@ -10,6 +11,7 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote, quote_plus
 
 from pypz.core.commons.errors import PypzError
 from pypz.core.commons.secrets import PREFIX, secrets_of
@@ -48,12 +50,15 @@ def cause(error: BaseException) -> str:
 class Masker:
     """Replaces secret values in texts, such as an error of a client that repeats its password.
 
+    Also as they stand in the `repr` of a value, in JSON and in a URL, where some characters are written otherwise.
+
     >>> Masker(["hunter2"])("login as me:hunter2 refused")
     'login as me:*** refused'
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        found = sorted({secret for secret in secrets if len(secret) >= SHORTEST_SECRET}, key=len, reverse=True)
+        long_enough = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
+        found = sorted({form for secret in long_enough for form in _forms_of(secret)}, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, found))) if found else None
 
     @classmethod
@@ -64,3 +69,21 @@ class Masker:
 
     def __call__(self, text: str) -> str:
         return text if self._pattern is None else self._pattern.sub("***", text)
+
+
+def _forms_of(secret: str) -> set[str]:
+    """A secret as it may stand in a text, quotes around it left out."""
+    quoted = repr(secret)[1:-1]
+    return {
+        secret,
+        quoted,
+        quoted.replace("\\'", "'"),  # as in the repr of a longer text, which may choose the other quotes
+        quoted.replace("'", "\\'") if "\\'" not in quoted else quoted,
+        ascii(secret)[1:-1],
+        repr(secret.encode(errors="replace"))[2:-1],
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        quote(secret, safe=""),
+        quote(secret),
+        quote_plus(secret),
+    }

@@ -23,6 +23,9 @@ FRAMING: Final = "pypz-framing"
 DATA: Final = "data"
 END: Final = "end"
 
+COUNT_DIGITS: Final = 18
+"""A count of more digits was not written by pypz."""
+
 BATCH: Final = "batch"
 RECORD: Final = "record"
 FRAMINGS: Final = (BATCH, RECORD)
@@ -101,7 +104,7 @@ def count_of(headers: Mapping[str, str]) -> int:
     if is_foreign(headers):
         return 1
     text = headers.get(COUNT, "0")
-    return int(text) if text.isdigit() else 0
+    return int(text) if len(text) <= COUNT_DIGITS and text.isdecimal() else 0
 
 
 def partitions_of_end(block: Block) -> int:

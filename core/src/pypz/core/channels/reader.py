@@ -24,7 +24,7 @@ from pypz.core.channels.headers import (
 )
 from pypz.core.channels.spi import BlockReader, ChannelInfo, Committed, Received
 from pypz.core.codecs.spi import Decoder
-from pypz.core.commons.errors import DecodeError, PositionGoneError
+from pypz.core.commons.errors import DecodeError, PositionGoneError, PypzError
 
 PREFETCH_BYTES: Final = 8 * 1024 * 1024
 """Bytes held ahead before reading pauses (chosen: some 16 full blocks)."""
@@ -407,7 +407,8 @@ class InputEnd:
         headers = head.block.headers
         where = f"channel {self.info.name!r}, partition {head.partition}, position {head.position}"
         try:
-            records = self.decoder_for(headers)(head.block.payload)
+            decode = self.decoder_for(headers)
+            records = _decoded(decode, head.block.payload)
         except DecodeError as error:
             raise DecodeError(f"{where}: {error}") from error
         if len(records) != count_of(headers):
@@ -431,3 +432,16 @@ class InputEnd:
             place.position, place.index = opened.received.next_position, 0
             place.consumed += 1
             self._opened = None
+
+
+def _decoded(decode: Decoder, payload: bytes) -> list[Any]:
+    """Decode a payload; whatever a codec raises means that it cannot."""
+    try:
+        records: Any = decode(payload)
+    except PypzError:
+        raise
+    except Exception as error:
+        raise DecodeError(f"its codec has raised {type(error).__name__}: {error}") from error
+    if not isinstance(records, list):
+        raise DecodeError(f"its codec has given {type(records).__name__}, expected a list of records")
+    return records

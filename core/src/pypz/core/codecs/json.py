@@ -84,7 +84,7 @@ def _refuse_schema(writer_schema: str) -> None:
 def _decode_document(payload: bytes) -> list[Any]:
     try:
         return [json.loads(payload)]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DecodeError(f"a message of {len(payload)} bytes is no JSON document: {error}") from error
 
 
@@ -94,7 +94,7 @@ def _decode(payload: bytes) -> list[Any]:
         if line:
             try:
                 records.append(json.loads(line))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DecodeError(f"line {number} of a block of JSON lines is corrupt: {error}") from error
     return records
 

@@ -65,5 +65,5 @@ def failed_to_make(location: str, folder: Path, error: OSError) -> TransportErro
 def _is_full(folder: Path) -> bool:
     try:
         return free_bytes(folder) < LEAST_FREE_BYTES
-    except OSError:
+    except TransportError:
         return False

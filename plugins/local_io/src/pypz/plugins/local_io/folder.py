@@ -69,7 +69,12 @@ def check_folder(location: str, folder: Path, create: bool) -> bool:
         ConfigurationError: It is none, or lies on a file system that several machines share.
         TransportError: It cannot be made or written.
     """
-    kind = kind_of_file_system(folder)
+    try:
+        kind = kind_of_file_system(folder)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{location}: the system does not take such a path: {error.strerror}; expected the path of a folder"
+        ) from error
     if kind in REMOTE:
         raise ConfigurationError(
             f"{location}: the folder lies on a network file system ({kind}), where SQLite cannot keep its promises; expected "
@@ -126,8 +131,17 @@ class Reserve:
 
 
 def free_bytes(folder: Path) -> int:
-    """Bytes that this user may still write to the disk of a folder."""
-    space = os.statvfs(folder)
+    """Bytes that this user may still write to the disk of a folder.
+
+    Raises:
+        TransportError: The folder is not there any more.
+    """
+    try:
+        space = os.statvfs(folder)
+    except OSError as error:
+        raise TransportError(
+            f"local:{folder}: the folder cannot be looked at any more: {error.strerror}; it was removed, or its disk taken away"
+        ) from error
     return space.f_bavail * space.f_frsize
 
 
