@@ -12,8 +12,9 @@ from core.tests.channels.beds import STEPS, Bed, Giver, Taker
 from pypz.core.channels.commits import AGAIN_S
 from pypz.core.channels.memory import _Client as MemoryClient
 from pypz.core.channels.run import PipelineRun
-from pypz.core.channels.spi import Unit
-from pypz.core.commons.errors import PipelineFailedError
+from pypz.core.channels.spi import Member, Unit
+from pypz.core.channels.status import pack
+from pypz.core.commons.errors import FencedError, PipelineFailedError
 from pypz.core.hooks.host import PluginHost
 from pypz.executors.commons import ExecutionMode
 from pypz.executors.operator.executor import OperatorExecutor
@@ -116,3 +117,40 @@ def test_the_facts_of_what_was_read_go_with_the_channel(bed: Bed) -> None:
     PipelineExecutor(bed.pair(lambda giver: True)).start()
     assert key not in stream.facts()
     stream.close()
+
+
+def test_a_member_that_sees_a_later_start_of_itself_commits_no_more_and_stops(bed: Bed) -> None:
+    codes: list[int] = []
+    pipeline = bed.pair(give_ten)
+    run = PipelineRun.start(pipeline, PluginHost.default())
+
+    def take(taker: Taker) -> bool | None:
+        found = taker.input_port.retrieve(timeout_s=30)
+        if not found:
+            return None
+        stream = bed.keeper.open_status(bed.name, create=False)
+        stream.join(Member(bed.name, f"{bed.name}.taker", 0, "later"), pack(run=run.id, start="later"))
+        stream.close()
+        membership = taker.input_port._session()._membership
+        with membership.changed:
+            assert membership.changed.wait_for(lambda: membership.failure is not None, 30)
+        with pytest.raises(FencedError, match="a later start of this member"):
+            taker.input_port.commit_current_read_offset()
+        return None
+
+    STEPS[f"{bed.name}.taker"] = take
+    threads = [
+        threading.Thread(
+            target=lambda operator=operator: codes.append(OperatorExecutor(operator, False, run=run).execute())
+        )
+        for operator in (pipeline.taker, pipeline.giver)
+    ]
+    for thread in threads:
+        thread.start()
+    threads[0].join(60)
+    run.interrupt()
+    threads[1].join(60)
+    [channel] = bed.keeper._store.channels.values()
+    run.close()
+    assert 117 in codes
+    assert channel.committed == {}

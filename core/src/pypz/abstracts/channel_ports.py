@@ -350,6 +350,7 @@ class ChannelOutputPort(_ChannelPort, OutputPortPlugin):
         self._partition_by = None
         self._framing = "batch"
         self._encoder: Codec | None = None
+        self._is_by_record = False
         self._partitioner: Partitioner | None = None
         self._max_block = self._max_part = BLOCK_BYTES
 
@@ -379,6 +380,7 @@ class ChannelOutputPort(_ChannelPort, OutputPortPlugin):
 
     def _on_port_open(self) -> bool:
         self._encoder = self._codec()
+        self._is_by_record = self._framing == RECORD  # a parameter is too slow to be read for each record
         linger_s = (5 if self._linger_ms is None else self._linger_ms) / 1000
         send_timeout_s = (self._send_timeout_ms or 120_000) / 1000
         writing = Writing(linger_s, send_timeout_s, self._framing or BATCH)
@@ -445,14 +447,12 @@ class ChannelOutputPort(_ChannelPort, OutputPortPlugin):
                 for part in self._encode(records[place : place + ENCODE_RECORDS], first + place)
             ]
         try:
-            payloads = (
-                self._encoder.encode_each(records) if self._framing == RECORD else [self._encoder.encode(records)]
-            )
+            payloads = self._encoder.encode_each(records) if self._is_by_record else [self._encoder.encode(records)]
         except RecordError as error:
             if error.place is None:
                 raise
             raise RecordError(error.message, first + error.place) from error.__cause__
-        if self._framing == RECORD:
+        if self._is_by_record:
             return [self._single(payload, first + place) for place, payload in enumerate(payloads)]
         payload = payloads[0]
         if len(payload) <= self._max_part:

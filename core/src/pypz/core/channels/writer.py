@@ -131,7 +131,8 @@ class OutputEnd:
     def mark_iteration(self) -> None:
         """What was added up to now belongs to iterations that returned."""
         with self._lock:
-            for lane in self._lanes():
+            self._any.fence = len(self._any.parts)
+            for lane in self._keyed.values():
                 lane.fence = len(lane.parts)
 
     def drop_unfinished(self) -> None:
