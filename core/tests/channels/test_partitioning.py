@@ -161,7 +161,7 @@ def test_each_key_arrives_in_one_partition_in_its_order(
         for info in infos
     ]
     port = ChannelOutputPort("out")
-    port._partitioner, port._encoder, port._framing = Partitioner("key"), codec, framing
+    port._partitioner, port._encoder, port._is_by_record = Partitioner("key"), codec, framing == "record"
     port._executing = FakeSession(outputs)  # type: ignore[assignment]
     sent = []
     for turn, keys in enumerate(lists):
