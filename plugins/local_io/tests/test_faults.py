@@ -18,6 +18,7 @@ from pypz.core.channels.spi import ChannelSpec, Committed, Unit
 from pypz.core.commons.errors import ConfigurationError, TransportError, TransportTimeoutError
 from pypz.plugins.local_io import folder as folders
 from pypz.plugins.local_io.database import FILE
+from pypz.plugins.local_io.faults import translate
 from pypz.plugins.local_io.folder import RESERVE_BYTES
 
 BLOCK_BYTES = 500_000
@@ -165,6 +166,17 @@ def test_a_folder_removed_under_a_reader_ends_its_wait(tmp_path: Path, open_tran
     (tmp_path / "channels" / FILE).rename(tmp_path / "elsewhere")
     with pytest.raises(TransportError, match="was removed while it was in use"):
         reading.read(1, 60)
+
+
+def test_what_sqlite_says_of_a_file_that_was_removed_is_told_as_that(tmp_path: Path) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_IOERR_FSTAT, "SQLITE_IOERR_FSTAT"
+    gone = tmp_path / FILE
+    assert str(translate(error, "local:x", gone)).startswith(
+        f"local:x: {gone} was removed while it was in use: disk I/O"
+    )
+    gone.touch()
+    assert "was removed" not in str(translate(error, "local:x", gone))
 
 
 def test_a_folder_removed_under_a_writer_fails_its_flush_at_once(tmp_path: Path, open_transport: Open) -> None:

@@ -26,6 +26,8 @@ def translate(error: sqlite3.Error, location: str, file: Path) -> TransportError
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     name = getattr(error, "sqlite_errorname", "") or type(error).__name__
     cause = f"{error} ({name})"
+    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY) and not file.exists():
+        return removed(location, file, cause)
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(file.parent)):
         return DiskFullError(
             f"{location}: the disk of {file.parent} is full: {cause}; it goes on when there is room: let readers catch up, "
@@ -44,6 +46,11 @@ def translate(error: sqlite3.Error, location: str, file: Path) -> TransportError
             "to the folder and the files in it"
         )
     return TransportError(f"{location}: {file}: {cause}")
+
+
+def removed(location: str, file: Path, cause: str = "") -> TransportError:
+    """The error for a file that somebody has taken away."""
+    return TransportError(f"{location}: {file} was removed while it was in use{': ' if cause else ''}{cause}")
 
 
 def damaged(location: str, file: Path, cause: str) -> TransportError:

@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from pypz.core.commons.errors import PypzError, TransportError
+from pypz.core.commons.errors import PypzError
 from pypz.plugins.local_io.database import Database
+from pypz.plugins.local_io.faults import removed
 
 NET_S: Final = 0.25
 """Seconds between two looks at SQLite's ``data_version``, for datagrams that were lost (semantics: local)."""
@@ -185,9 +186,7 @@ class Bell:
                     version = found
                     self._ring_here({EVERYTHING})
                 if not self._database.is_there():
-                    raise TransportError(
-                        f"{self._database.options.location}: {self._database.file} was removed while it was in use"
-                    )
+                    raise removed(self._database.options.location, self._database.file)
         except Exception as error:  # noqa: BLE001  # surfaces at the next call of everyone who waits here
             if not self._closing:
                 self._fail(error)
