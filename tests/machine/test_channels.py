@@ -12,6 +12,7 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -301,6 +302,11 @@ def run_on(location: str, examples: int, steps: int) -> None:
 
 def test_on_memory() -> None:
     run_on(f"memory:machine-{uuid.uuid4().hex[:8]}", examples=60, steps=50)
+
+
+@pytest.mark.slow
+def test_on_a_local_file(tmp_path: Path) -> None:
+    run_on(f"local:{tmp_path / 'channels'}", examples=60, steps=50)
 
 
 @pytest.mark.broker

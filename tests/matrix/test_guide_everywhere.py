@@ -39,6 +39,9 @@ KAFKA = pytest.param(
     "kafka", marks=[pytest.mark.broker, pytest.mark.skipif(not BOOTSTRAP, reason="needs KAFKA_BOOTSTRAP")]
 )
 RECORDS = 30
+RUNS = 1000
+GROWTH_BYTES = 1024 * 1024
+"""By which a local file's own log may differ from one look to the next: it is bounded, not constant."""
 PATIENCE_S = 20.0
 
 Isolation = Literal["thread", "process"]
@@ -177,3 +180,36 @@ def test_the_guides_records_arrive_and_nothing_is_left(
         assert transport.describe_channel(f"{name}.reader.input_port") is None
     finally:
         transport.delete_status(name, PATIENCE_S)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("location", ["memory", "local"], indirect=True)
+def test_a_thousand_runs_leave_no_thread_descriptor_or_file_and_a_status_of_constant_size(
+    guide_pipeline: Callable[[str], Any],
+    host: PluginHost,
+    location: str,
+    transport: Transport,
+    temporary: Path,
+    tmp_path: Path,
+) -> None:
+    name = f"matrix_{uuid.uuid4().hex[:8]}"
+    status = transport.open_status(name, True)
+
+    def runs(count: int) -> tuple[int, int]:
+        """Runs the pipeline; gives the status stream's facts and the size of all files."""
+        for _ in range(count):
+            pipeline = guide_pipeline(name)
+            pipeline.set_parameter(">>channelLocation", location)
+            assert set(PipelineExecutor(pipeline, host=host).start().values()) == {0}
+        return len(status.facts()), sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
+
+    facts, size_bytes = runs(20)
+    before = Left.count(temporary, tmp_path)
+    facts_later, size_later_bytes = runs(RUNS)
+    after = settled(before, temporary, tmp_path)
+    assert not after.exceeds(before), f"{before} before {RUNS} runs, {after} behind them"
+    assert facts_later == facts
+    assert size_later_bytes <= size_bytes + GROWTH_BYTES
+    assert transport.pipelines() == [name]
+    status.close()
+    transport.delete_status(name, PATIENCE_S)
