@@ -321,6 +321,20 @@ class LeavesDescriptors(ClientProxy):
         os.open(os.devnull, os.O_RDONLY)
 
 
+class FencesNobody(RetainingClient):
+    def settle(self, timeout_s: float) -> Any:
+        return self.inner.settle(timeout_s)
+
+
+class CommitsOneLater(ClientProxy):
+    def commit(self, unit: Unit, timeout_s: float) -> None:
+        late = self.kept.get("unit")
+        self.kept["unit"] = unit
+        super().commit(late or unit, timeout_s)
+
+
+breaks(31, transport=RetainingTransport, client=FencesNobody)
+breaks(33, client=CommitsOneLater)
 breaks(41, transport=RetainingTransport)
 breaks(46, transport=RetainingTransport, client=RetainingClient, writer=NeverRecovers)
 breaks(47, client=AsksAgainAndAgain)

@@ -1,4 +1,4 @@
-"""Memory with what it has not by itself: retention that passes unread blocks, and outages."""
+"""Memory with what it has not by itself: fencing, retention that passes unread blocks, and outages."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from core.tests.testing.proxies import ClientProxy, ReaderProxy, TransportProxy, WriterProxy
 
-from pypz.core.channels.spi import Block, ChannelInfo, Committed, Guarantee, Member
-from pypz.core.commons.errors import PositionGoneError, TransportError
+from pypz.core.channels.spi import Block, ChannelInfo, Committed, Guarantee, Member, Unit
+from pypz.core.commons.errors import FencedError, PositionGoneError, TransportError
 
 
 class RetainingReader(ReaderProxy):
@@ -34,6 +34,15 @@ class RetainingClient(ClientProxy):
     writer_class = BreakableWriter
     reader_class = RetainingReader
 
+    def settle(self, timeout_s: float) -> Any:
+        self.kept.setdefault("epochs", {})[self.member.key] = self.epoch
+        return self.inner.settle(timeout_s)
+
+    def commit(self, unit: Unit, timeout_s: float) -> None:
+        if self.kept.get("epochs", {}).get(self.member.key, self.epoch) > self.epoch:
+            raise FencedError(f"a later start of {self.member.key} has settled")
+        super().commit(unit, timeout_s)
+
     def writer(self, channel: ChannelInfo) -> Any:
         made = super().writer(channel)
         made.kept = self.kept
@@ -42,6 +51,7 @@ class RetainingClient(ClientProxy):
 
 class RetainingTransport(TransportProxy):
     client_class = RetainingClient
+    declares = {"fencing": True}
 
     def open_client(self, member: Member, epoch: int, guarantee: Guarantee) -> Any:
         self.kept.setdefault("store", self.inner._store)

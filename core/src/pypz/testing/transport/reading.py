@@ -1,4 +1,4 @@
-"""Promises 6 to 13 and 40 to 42: what is read, and where a reader goes on."""
+"""Promises 6 to 13, 31, 33, 40 and 41: what is read, and where a reader goes on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from pypz.core.channels.spi import Capabilities, Committed
-from pypz.core.commons.errors import PositionGoneError, TransportError
+from pypz.core.commons.errors import FencedError, PositionGoneError, TransportError
 from pypz.testing.promises import Worker, promise, result_of
 from pypz.testing.transport.base import ForgetRead, TransportFixtures, needs_fixture, reader_and_note
 from pypz.testing.transport.bench import LONG_S, Bench, DrivenClient, block_of, texts_of
@@ -178,6 +178,39 @@ class ReadingPromises(TransportFixtures):
         again = bench.client()
         again.reader(info)
         assert texts_of(again.read(8)) == numbers(2, 10)
+
+    @promise(31, "fencing")
+    def test_31_settle_by_a_later_start_makes_the_commit_of_the_earlier_one_fail(self, bench: Bench) -> None:
+        """With `FencedError`, and nothing of it is stored; another member of the group is not concerned."""
+        info = bench.channel()
+        write(bench, info, numbers(0, 10))
+        early, neighbour = bench.client(), bench.client(index=1)
+        reader, beside = early.reader(info), neighbour.reader(info, group="beside")
+        positions = [received.next_position for received in early.read(10)]
+        early.commit((reader, 0, Committed(positions[2], "early")))
+        late = bench.client()
+        again = late.reader(info)
+        with pytest.raises(FencedError):
+            early.commit((reader, 0, Committed(positions[8], "zombie")))
+        assert reader_and_note(again) == (positions[2], "early")
+        neighbour.commit((beside, 0, Committed(positions[0], "beside")))
+        late.commit((again, 0, Committed(positions[4], "late")))
+        assert reader_and_note(again) == (positions[4], "late")
+
+    @promise(33)
+    def test_33_committed_positions_read_after_settle_are_those_of_the_last_successful_commit(
+        self, bench: Bench
+    ) -> None:
+        """Whoever has committed before, and however often a member is started anew."""
+        info = bench.channel()
+        write(bench, info, numbers(0, 10))
+        last: Committed | None = None
+        for number in range(10):
+            reading = bench.client(transport=bench.open_transport())
+            reader = reading.reader(info)
+            assert reader.committed(0) == last
+            last = Committed(reading.read(1, max_blocks=1)[0].next_position, str(number))
+            reading.commit((reader, 0, last))
 
     @promise(40)
     def test_40_readers_of_two_groups_each_get_everything_and_commit_apart(self, bench: Bench) -> None:
