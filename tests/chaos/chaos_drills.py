@@ -117,10 +117,9 @@ class Drill:
         return sink, copier, self.start("source")
 
     def close(self) -> None:
-        """Kill who still lives."""
+        """Kill who still lives, and let go of all."""
         for member in self.members:
-            if member.process.poll() is None:
-                member.kill()
+            member.kill()
 
 
 class OwnBroker:

@@ -10,14 +10,30 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from pypz.core.channels.spi import Committed
 from pypz.core.commons.errors import RetriableError, TransportError, TransportTimeoutError
 from pypz.plugins.kafka_io.config import Config
 from pypz.plugins.kafka_io.faults import Sight, log, make_client
 from pypz.plugins.kafka_io.pulling import Place, warm
+
+PASSING: Final = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.NOT_ENOUGH_REPLICAS,
+        KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        KafkaError._WAIT_COORD,
+        KafkaError._IN_PROGRESS,
+    }
+)
+"""Answers of a cluster that comes back: librdkafka does not mark those to a commit as retriable (measured, 2.16)."""
+RETRY_S: Final = 0.1
+"""Seconds before committed positions are asked for again (chosen)."""
 
 
 class Group:
@@ -40,8 +56,17 @@ class Group:
         """
         doing = f"committed positions of {_names(places)} cannot be read"
         asked = [TopicPartition(topic, number) for topic, number in places]
-        answer = self._ask(lambda consumer, left_s: consumer.committed(asked, left_s), places, timeout_s, doing)
-        self._refuse(answer, doing)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                left_s = max(0.01, deadline - time.monotonic())
+                answer = self._ask(lambda consumer, left_s: consumer.committed(asked, left_s), places, left_s, doing)
+                self._refuse(answer, doing)
+                break
+            except TransportError as error:
+                if not _is_passing(error) or time.monotonic() + RETRY_S > deadline:
+                    raise
+                time.sleep(RETRY_S)
         return {
             (place.topic, place.partition): Committed(str(place.offset), place.metadata or "")
             for place in answer
@@ -128,7 +153,7 @@ def _names(places: Sequence[Place] | Mapping[Place, Committed]) -> str:
 def _is_passing(error: TransportError) -> bool:
     """Whether the cluster's answer says that trying again may help."""
     cause = error.__cause__
-    return isinstance(cause, KafkaException) and bool(cause.args[0].retriable())
+    return isinstance(cause, KafkaException) and (cause.args[0].retriable() or cause.args[0].code() in PASSING)
 
 
 def _entry(place: Place, committed: Committed) -> TopicPartition:
