@@ -97,8 +97,16 @@ class ReadingPromises(TransportFixtures):
         reading.commit((reader, 0, Committed(found[3].next_position, "")))
         reading.close()
         again = bench.client(transport=bench.open_transport())
-        again.reader(info)
-        assert texts_of(again.read(6)) == numbers(4, 10)
+        reader = again.reader(info)
+        rest = again.read(6)
+        assert texts_of(rest) == numbers(4, 10)
+        other = bench.channel(port="other")
+        write(bench, other, numbers(0, 2))
+        second = again.reader(other)
+        [first, _] = again.read(2)
+        stored = [(reader, 0, Committed(rest[2].next_position, "a")), (second, 0, Committed(first.next_position, "b"))]
+        again.commit(*stored)  # one unit over two channels: all of it counts
+        assert [end.committed(0) for end in (reader, second)] == [committed for _, _, committed in stored]
 
     @promise(10)
     def test_10_a_new_client_resumes_in_the_middle_of_a_block(self, bench: Bench) -> None:
