@@ -446,6 +446,9 @@ class ChannelOutputPort(_ChannelPort, OutputPortPlugin):
                 for place in range(0, len(records), ENCODE_RECORDS)
                 for part in self._encode(records[place : place + ENCODE_RECORDS], first + place)
             ]
+        if len(records) == 1 and not first and not self._is_by_record:  # what is sent one by one takes the short way
+            payload = self._encoder.encode(records)
+            return [Part(payload, 1) if len(payload) <= self._max_part else self._single(payload, first)]
         try:
             payloads = self._encoder.encode_each(records) if self._is_by_record else [self._encoder.encode(records)]
         except RecordError as error:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from pypz.core.channels.headers import BATCH, RECORD, Origin
 from pypz.core.channels.linger import timer
@@ -26,8 +26,7 @@ RETRY_FULL_S: Final = 0.02
 """Seconds until the timer tries again on a full transport (chosen)."""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """Some records, encoded together: never torn apart."""
 
     payload: bytes
