@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from pypz.core.channels.headers import BATCH, RECORD, Origin
 from pypz.core.channels.linger import timer
@@ -26,7 +26,8 @@ RETRY_FULL_S: Final = 0.02
 """Seconds until the timer tries again on a full transport (chosen)."""
 
 
-class Part(NamedTuple):
+@dataclass(slots=True)
+class Part:
     """Some records, encoded together: never torn apart."""
 
     payload: bytes
