@@ -89,6 +89,10 @@ class DrivenReader:
         """As `BlockReader.seek`."""
         self._client.on_thread(lambda: self.spi.seek(partition, position), "BlockReader.seek")
 
+    def pause(self, is_paused: bool) -> None:
+        """As `BlockReader.pause` and `resume`, of partition 0."""
+        self._client.on_thread(lambda: (self.spi.pause if is_paused else self.spi.resume)([0]), "BlockReader.pause")
+
     def lag(self) -> dict[int, int]:
         """As `BlockReader.lag`."""
         return dict(self._client.on_thread(self.spi.lag, "BlockReader.lag"))
@@ -162,9 +166,10 @@ class DrivenClient:
         """As `ChannelClient.flush`."""
         self._writing.call(lambda: self.spi.flush(self.patience_s), "ChannelClient.flush", 2 * self.patience_s)
 
-    def commit(self, *positions: tuple[DrivenReader, int, Committed]) -> None:
-        """Commit positions, each by its reader, partition, and what to store."""
-        unit = Unit({(reader.info.name, number): committed for reader, number, committed in positions})
+    def commit(self, *positions: tuple[DrivenReader, int, Committed], note: bytes | None = None) -> None:
+        """Commit positions, each by its reader, partition, and what to store; and a member note."""
+        stored = {(reader.info.name, number): committed for reader, number, committed in positions}
+        unit = Unit(stored, None if note is None else MemberNote(note))
         self.on_thread(lambda: self.spi.commit(unit, self.patience_s), "ChannelClient.commit")
 
     def wake(self) -> None:

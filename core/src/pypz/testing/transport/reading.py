@@ -122,6 +122,15 @@ class ReadingPromises(TransportFixtures):
         reader = again.reader(info)
         assert reader_and_note(reader) == (found[2].position, "7 records of it")
         assert texts_of(again.read(3)) == numbers(2, 5)
+        reader.pause(True)
+        write(bench, info, ["later"])
+        again.read_nothing()
+        reader.pause(False)
+        assert texts_of(again.read(1)) == ["later"]
+        reader.seek(0, found[3].position)
+        assert texts_of(again.read(3)) == ["3", "4", "later"]
+        reader.seek(0, "end")
+        again.read_nothing()
 
     @promise(11)
     def test_11_position_and_note_are_stored_together_or_not_at_all(
@@ -171,6 +180,12 @@ class ReadingPromises(TransportFixtures):
         reading.close()
         again = bench.client(transport=bench.open_transport()).reader(info)
         assert reader_and_note(again) == (received.next_position, note)
+        storing = bench.client("source")
+        storing.commit(note=(member_note := bytes(range(256)) * 8))
+        storing.close()
+        started = bench.client("source", transport=bench.open_transport(), settles=False).settle()
+        assert started is not None, "the member's own note was not given back"
+        assert started.value == member_note
 
     @promise(13)
     def test_13_uncommitted_blocks_are_read_again_after_the_reader_died(self, bench: Bench) -> None:

@@ -7,7 +7,7 @@ import time
 from pypz.core.channels.spi import StatusEntry, StatusStream
 from pypz.testing.promises import Worker, promise, side_by_side
 from pypz.testing.transport.base import TransportFixtures
-from pypz.testing.transport.bench import Bench
+from pypz.testing.transport.bench import ADMIN_S, Bench
 
 STARTS = 5
 PROPOSERS = 20
@@ -75,3 +75,7 @@ class StatusPromises(TransportFixtures):
         transport.close()
         again = bench.status(bench.open_transport(), create=False).facts()
         assert {key: entry.value for key, entry in again.items()} == {"kept": b"2", "last": b"3"}
+        assert bench.pipeline in bench.transport.pipelines()
+        bench.transport.delete_status(bench.pipeline, ADMIN_S)
+        assert bench.pipeline not in bench.transport.pipelines()
+        assert dict(bench.status(bench.open_transport(), create=False).facts()) == {}

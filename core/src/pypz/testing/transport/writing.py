@@ -28,7 +28,7 @@ class WritingPromises(TransportFixtures):
         info = bench.channel(count)
         writer = bench.client("writer").writer(info)
         assert writer.partition_count() == count
-        sent = [Block({"kit-text": str(n), "empty": "", "größe": "ß"}, bytes([n % 256]) * n) for n in range(200)]
+        sent = [Block({"kit-text": "long " * n, "empty": "", "größe": "ß"}, bytes([n % 256]) * n) for n in range(200)]
         for number, block in enumerate(sent):
             assert writer.write(number % count, block)
         reading = bench.client()
