@@ -16,7 +16,7 @@ from pypz.core.channels.decoding import SCHEMA_TIMEOUT_MS
 from pypz.core.channels.error_policy import parse_error_policy
 from pypz.core.channels.headers import BATCH, FRAMINGS, RECORD
 from pypz.core.channels.partitioning import Partitioner, by_partition
-from pypz.core.channels.port import ChannelPort, Reading, Writing
+from pypz.core.channels.port import ChannelPort, Reading, Writing, has_scheme
 from pypz.core.channels.run import check_number
 from pypz.core.channels.session import MemberSession
 from pypz.core.channels.spi import Guarantee
@@ -92,7 +92,7 @@ class _ChannelPort(PortPlugin, ResourceHandlerPlugin, ExtendedPlugin, ChannelPor
         given = self._channel_location
         if not given:
             return None
-        if self.default_scheme and "://" not in given and not given.startswith(("memory:", "local:")):
+        if self.default_scheme and not has_scheme(given):
             return f"{self.default_scheme}://{given}"
         return str(given)
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 from pypz.core.channels.headers import names as listed
+from pypz.core.channels.port import has_scheme
 from pypz.core.channels.run import open_runs_in
-from pypz.core.channels.spi import StatusEntry
+from pypz.core.channels.spi import StatusEntry, Transport
 from pypz.core.channels.status import with_prefix
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.hooks.host import PluginHost
@@ -19,7 +20,6 @@ from pypz.core.specs.pipeline import Pipeline
 from pypz.sniffer.model import plain_name
 
 _HOSTS: Final = re.compile(r"[\w.-]+:\d+(,[\w.-]+:\d+)*")
-_SCHEMES: Final = ("memory:", "local:")
 
 
 def location_of(target: str) -> str | None:
@@ -30,7 +30,7 @@ def location_of(target: str) -> str | None:
     """
     if _HOSTS.fullmatch(target):
         return f"kafka://{target}"
-    return target if "://" in target or target.startswith(_SCHEMES) else None
+    return target if has_scheme(target) else None
 
 
 def pipeline_names(location: str) -> list[str]:
@@ -40,11 +40,12 @@ def pipeline_names(location: str) -> list[str]:
         ConfigurationError: The location is of nobody's scheme.
         TransportError: It cannot be reached.
     """
-    transport = PluginHost.default().make_transport(location, {})
-    try:
+    with _transport_at(location) as transport:
         return transport.pipelines()
-    finally:
-        transport.close()
+
+
+def _transport_at(location: str) -> contextlib.closing[Transport]:
+    return contextlib.closing(PluginHost.default().make_transport(location, {}))
 
 
 def pipeline_at(location: str, name: str | None, tell: Callable[[str], None] = lambda text: None) -> Pipeline:
@@ -59,12 +60,13 @@ def pipeline_at(location: str, name: str | None, tell: Callable[[str], None] = l
         ConfigurationError: No name was given, and there is none or there are several; tells which.
         TransportError: The location cannot be reached.
     """
-    names = pipeline_names(location)
-    if name is None and len(names) != 1:
-        known = f"there are {listed(names, 20)}; name one by --name" if names else "no pipeline has run there yet"
-        raise ConfigurationError(f"{location}: {known}")
-    chosen = names[0] if name is None else name
-    text = _description_of(location, chosen, lambda: tell(f"{location}: {_absent(chosen, names)}"))
+    with _transport_at(location) as transport:
+        names = transport.pipelines()
+        if name is None and len(names) != 1:
+            known = f"there are {listed(names, 20)}; name one by --name" if names else "no pipeline has run there yet"
+            raise ConfigurationError(f"{location}: {known}")
+        chosen = names[0] if name is None else name
+        text = _description_of(transport, chosen, lambda: tell(f"{location}: {_absent(chosen, names)}"))
     with contextlib.redirect_stderr(io.StringIO()):  # that classes are not installed here is why a location is given
         pipeline: Pipeline = Pipeline.create_from_string(text, mock_nonexistent=True)
     namespace = chosen.removesuffix(plain_name(chosen)).rstrip(".")
@@ -73,22 +75,18 @@ def pipeline_at(location: str, name: str | None, tell: Callable[[str], None] = l
     return pipeline
 
 
-def _description_of(location: str, name: str, is_absent: Callable[[], None]) -> str:
+def _description_of(transport: Transport, name: str, is_absent: Callable[[], None]) -> str:
     """What the newest run of a pipeline has stored of it; waits for one."""
-    transport = PluginHost.default().make_transport(location, {})
+    stream = transport.open_status(name, create=False)
     try:
-        stream = transport.open_status(name, create=False)
-        try:
-            facts = dict(stream.facts())
-            if _newest_description(facts) is None:
-                is_absent()
-            while (text := _newest_description(facts)) is None:
-                facts |= {entry.key: entry for entry in stream.changes(60.0) if entry.kind == "fact"}
-            return text
-        finally:
-            stream.close()
+        facts = dict(stream.facts())
+        if _newest_description(facts) is None:
+            is_absent()
+        while (text := _newest_description(facts)) is None:
+            facts |= {entry.key: entry for entry in stream.changes(60.0) if entry.kind == "fact"}
+        return text
     finally:
-        transport.close()
+        stream.close()
 
 
 def _absent(name: str, names: list[str]) -> str:

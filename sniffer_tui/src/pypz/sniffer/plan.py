@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from pypz.core.channels.port import ChannelPort
+from pypz.core.channels.port import ChannelPort, has_scheme
 from pypz.core.channels.run import locations_of
 from pypz.core.specs.instance import Internals
 from pypz.core.specs.plugin import InputPortPlugin, OutputPortPlugin, PortPlugin
@@ -47,10 +47,9 @@ def reachable_locations(pipeline: Pipeline) -> list[tuple[str, dict[str, str]]]:
         for port in Internals(operator).nested_instances.values():
             if isinstance(port, PortPlugin) and not isinstance(port, ChannelPort) and port.has_parameter(LOCATION):
                 given = str(port.get_parameter(LOCATION) or "")
-                has_scheme = "://" in given or given.startswith(("memory:", "local:"))
                 config = port.get_parameter(CONFIG) if port.has_parameter(CONFIG) else None
                 options = {str(key): str(value) for key, value in (config or {}).items()}
-                one = (given if has_scheme else f"kafka://{given}", options)
+                one = (given if has_scheme(given) else f"kafka://{given}", options)
                 if given and one not in found:
                     found.append(one)
     return found

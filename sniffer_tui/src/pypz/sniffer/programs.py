@@ -6,22 +6,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pypz.core.channels.run import status_name
 from pypz.sniffer.documents import document_of, line_of
 from pypz.sniffer.feed import Feed, Location, check_reach, has_other_threads
 from pypz.sniffer.frames import Frame, Mood
 from pypz.sniffer.model import ENDED, PipelineModel
+from pypz.sniffer.plain import LOOK_INTERVAL_S
 from pypz.sniffer.plan import plan_of, reachable_locations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pypz.core.specs.pipeline import Pipeline
-
-LOOK_INTERVAL_S: Final = 0.2
-"""As often as the screen is drawn."""
 
 
 @contextmanager

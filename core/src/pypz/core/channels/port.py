@@ -88,6 +88,15 @@ class ChannelPort(ABC):
         """Take part in this execution; None ends it."""
 
 
+def has_scheme(location: str) -> bool:
+    """Whether a location says whose it is; one such as ``localhost:9092`` leaves that to the port.
+
+    >>> has_scheme("kafka://localhost:9092"), has_scheme("local:/data"), has_scheme("localhost:9092")
+    (True, True, False)
+    """
+    return "://" in location or location.startswith(("memory:", "local:"))
+
+
 def channel_ports_of(operator: Any) -> list[ChannelPort]:
     """The channel ports among an operator's plugins, in the order of their definition."""
     from pypz.core.specs.instance import Internals

@@ -253,7 +253,8 @@ class Execution:
     def _watch_drain(self) -> None:
         began = time.monotonic()
         while not self._has_ended.wait(self._drain_s):
-            what = f", where its {self._log.current_call} has not returned" if self._log.current_call else ""
+            call = self._pulse.call
+            what = f", where its {call} has not returned" if call else ""
             say(
                 f"WARNING: {self.name}: interrupted {time.monotonic() - began:.0f} s ago and still in {self.state}"
                 f"{what}; a second Ctrl-C ends the process at once"
@@ -315,7 +316,6 @@ class Execution:
             raise errors[0]
 
     def _run_operation(self) -> None:
-        self._log.current_call = "_on_running"
         inputs = self._context.get_plugins(InputPortPlugin)
         began = time.perf_counter()
         iterations = run_until_done(self._operator, inputs, self._entered, self._stopping, self._pulse)
@@ -323,7 +323,6 @@ class Execution:
         self._log.timing(State.StateOperationRunning, self._operator, "_on_running", spent_s, iterations)
 
     def _caller(self, state: State, method: str) -> Caller:
-        self._log.current_call = method
         self._pulse.begins(method)
         return Caller(self._stopping, self.name, partial(self._log.timing, state), self._drain_s)
 
@@ -339,7 +338,6 @@ class Execution:
 
     def _finish_operation(self, is_failed: bool) -> list[BaseException]:
         """Tell the channels that the operation is over; gives what fails in that."""
-        self._log.current_call = "last commit"
         self._pulse.begins("last commit")
         outcome: Outcome = "failed" if is_failed else "interrupted" if self._stopping.requested else "completed"
         try:

@@ -14,18 +14,13 @@ from pypz.executors.reports import first_line, say
 
 
 class StateLog:
-    """Logger of an execution, with the operator's full name and the name of the state as context.
-
-    Attributes:
-        current_call: What the execution is doing now, for messages about one that takes long; empty at first.
-    """
+    """Logger of an execution, with the operator's full name and the name of the state as context."""
 
     def __init__(self, name: str, logger: ContextLoggerInterface, masked: Callable[[str], str]) -> None:
         self._name = name
         self._masked = masked
         self._loggers = {state: ContextLogger(logger, name, state.name) for state in State}
         self._has_failed = False
-        self.current_call = ""
 
     def info(self, state: State, text: str) -> None:
         self._write(self._loggers[state].info, text)

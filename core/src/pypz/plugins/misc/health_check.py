@@ -48,22 +48,24 @@ class HttpHealthCheckPlugin(ServicePlugin):
         if self._server is not None:
             return
         port = DEFAULT_PORT if self.port is None else self.port
-        operator = self.get_context()
         try:
-            self._server = ProbeServer(port, lambda: health_of(operator), f"{self.get_full_name()}/http")
+            self._server = self._make_server(port)
         except OverflowError as error:
             raise ConfigurationError(f"{self.get_full_name()}: port is {port}, expected 0 to 65535") from error
         except OSError as error:
-            if (
-                port == DEFAULT_PORT and POD_VARIABLE not in os.environ
-            ):  # several operators of one host, and nobody probes
+            is_probed = POD_VARIABLE in os.environ
+            if port == DEFAULT_PORT and not is_probed:  # several operators of one host
                 self.get_logger().info(f"port {port} is taken; probes are answered on any that is free")
-                self._server = ProbeServer(0, lambda: health_of(operator), f"{self.get_full_name()}/http")
+                self._server = self._make_server(0)
                 return
             raise PortInUseError(
                 f"{self.get_full_name()}: port {port} cannot be opened ({error}); set the parameter 'port' to another "
                 f"one, or to 0 for any that is free"
             ) from error
+
+    def _make_server(self, port: int) -> ProbeServer:
+        operator = self.get_context()
+        return ProbeServer(port, lambda: health_of(operator), f"{self.get_full_name()}/http")
 
     def _stop_http_server(self) -> None:
         server, self._server = self._server, None

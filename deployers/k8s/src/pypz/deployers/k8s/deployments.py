@@ -27,7 +27,6 @@ from pypz.deployers.k8s.states import (
     index_of,
     job_of,
     pods_of,
-    states_of,
     statuses_of,
     waiting_reason,
 )
@@ -118,12 +117,7 @@ class Deployments:
 
     def states(self, pipeline: str) -> dict[str, DeploymentState]:
         """State of every member by its full name; empty when the pipeline is not deployed."""
-        config = self.config(pipeline)
-        if config is None:
-            return {}
-        selector = selector_of(pipeline)
-        jobs, pods = self._api.list("Job", selector).items, self._api.list("Pod", selector).items
-        return states_of(groups_of(config), jobs, pods)
+        return {status.name: status.state for status in self.statuses(pipeline)}
 
     def statuses(self, pipeline: str) -> list[MemberStatus]:
         """State, reason and whereabouts of every member; empty when the pipeline is not deployed."""

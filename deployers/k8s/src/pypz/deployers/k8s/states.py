@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -60,27 +60,27 @@ def states_of(
     groups: Iterable[Group], jobs: Iterable[Manifest], pods: Iterable[Manifest]
 ) -> dict[str, DeploymentState]:
     """State of every member by its full name."""
-    jobs, pods = list(jobs), list(pods)
-    states: dict[str, DeploymentState] = {}
-    for group in groups:
-        job = job_of(group, jobs)
-        newest = {} if job is None else {index_of(p): p for p in pods_of(job, pods)}
-        for index in range(group.size):
-            states[group.member_name(index)] = _member_state(job, newest.get(index), index)
-    return states
+    members = _members(groups, jobs, pods)
+    return {name: _member_state(job, own[-1] if own else None, index) for name, job, own, index in members}
 
 
 def statuses_of(groups: Iterable[Group], jobs: Iterable[Manifest], pods: Iterable[Manifest]) -> list[MemberStatus]:
     """State, reason and whereabouts of every member."""
+    return [_member_status(*member) for member in _members(groups, jobs, pods)]
+
+
+def _members(
+    groups: Iterable[Group], jobs: Iterable[Manifest], pods: Iterable[Manifest]
+) -> Iterator[tuple[str, Manifest | None, list[Manifest], int]]:
+    """Full name, Job, pods (oldest first) and group index of every member."""
     jobs, pods = list(jobs), list(pods)
-    found: list[MemberStatus] = []
     for group in groups:
         job = job_of(group, jobs)
-        made = [] if job is None else pods_of(job, pods)
+        made: dict[int, list[Manifest]] = {}
+        for pod in [] if job is None else pods_of(job, pods):
+            made.setdefault(index_of(pod), []).append(pod)
         for index in range(group.size):
-            own = [pod for pod in made if index_of(pod) == index]
-            found.append(_member_status(group.member_name(index), job, own, index))
-    return found
+            yield group.member_name(index), job, made.get(index, []), index
 
 
 def _member_status(name: str, job: Manifest | None, pods: Sequence[Manifest], index: int) -> MemberStatus:
