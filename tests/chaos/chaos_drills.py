@@ -16,6 +16,8 @@ from typing import Any
 
 from chaos_line import ChaosLine
 
+from pypz.core.hooks.host import PluginHost
+
 HERE = Path(__file__).parent
 TIMEOUT_S = 90
 
@@ -99,6 +101,8 @@ class Drill:
             attrgetter(instance)(pipeline).set_parameter(name, value)
         self.config = folder / "pipeline.yaml"
         self.config.write_text(str(pipeline))
+        self.name = pipeline.get_full_name()
+        self.location = location
         self.run = uuid.uuid4().hex[:12]
         self.members: list[Process] = []
 
@@ -115,6 +119,15 @@ class Drill:
         for member in (sink, copier):
             member.wait_for("ready", 1)
         return sink, copier, self.start("source")
+
+    def channels(self) -> set[str]:
+        """Ports of the line whose channel exists."""
+        ports = ("copier.input_port", "sink.input_port")
+        transport = PluginHost.default().make_transport(self.location, {})
+        try:
+            return {port for port in ports if transport.describe_channel(f"{self.name}.{port}") is not None}
+        finally:
+            transport.close()
 
     def close(self) -> None:
         """Kill who still lives, and let go of all."""

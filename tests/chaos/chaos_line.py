@@ -90,12 +90,24 @@ class Copier(Operator):
         return True
 
 
+class TellingPort(ChannelInputPort):
+    """Says when its member has told the run that it has ended."""
+
+    def _on_port_close(self) -> bool:
+        print("ended 1", flush=True)
+        return super()._on_port_close()
+
+
 class Sink(Operator):
-    """Prints what it gets, a record a line: its number, source and copier."""
+    """Prints what it gets, a record a line: its number, source and copier. Ends by itself when it has ``enough``."""
+
+    enough = OptionalParameter(int)
 
     def __init__(self, name: str | None = None, *args: object, **kwargs: object) -> None:
         super().__init__(name, *args, **kwargs)
-        self.input_port = ChannelInputPort(schema=SCHEMA)
+        self.input_port = TellingPort(schema=SCHEMA)
+        self.enough = None
+        self.got = 0
 
     def _on_init(self) -> bool:
         print("ready 1", flush=True)
@@ -106,7 +118,8 @@ class Sink(Operator):
         if found:
             sys.stdout.write("".join("got {value} {source} {copier}\n".format_map(record) for record in found))
             sys.stdout.flush()
-        return None
+            self.got += len(found)
+        return True if self.enough is not None and self.got >= self.enough else None
 
     def _on_shutdown(self) -> bool:
         return True

@@ -121,3 +121,41 @@ def test_a_member_that_has_ended_does_nothing_when_it_is_started_again(drill: Dr
     assert again.numbers("sent") == []
     assert [copier.end(), sink.end()] == [0, 0]
     assert sink.numbers("got") == list(range(COUNT))
+
+
+@pytest.mark.parametrize(
+    "drill", [[("source", "gates", [600]), ("sink", "enough", 300)]], indirect=True, ids=["early sink"]
+)
+def test_who_is_killed_between_its_end_and_the_deletion_of_its_channel_deletes_it_when_it_is_started_again(
+    drill: Drill,
+) -> None:
+    sink, copier, source = drill.start_line()
+    sink.wait_for("ended", 1)
+    source.wait_for("sent", 600)
+    sink.kill()
+    assert drill.channels() == {"copier.input_port", "sink.input_port"}
+
+    source.let_go_on()
+    assert [source.end(), copier.end()] == [0, 0]
+    assert drill.channels() == {"sink.input_port"}, "nobody else deletes it"
+
+    again = drill.start("sink")
+    assert again.end() == 0
+    assert "unread records" in "\n".join(again.lines)
+    assert again.numbers("ready") == again.numbers("got") == []
+    assert drill.channels() == set()
+    assert drill.start("sink").end() == 0
+
+
+@pytest.mark.parametrize(
+    "drill", [[("source", "gates", [600]), ("sink", "enough", 300)]], indirect=True, ids=["early sink"]
+)
+def test_who_takes_up_the_deletion_of_its_channel_waits_for_the_writers(drill: Drill) -> None:
+    sink, copier, source = drill.start_line()
+    sink.wait_for("ended", 1)
+    source.wait_for("sent", 600)
+    sink.kill()
+    again = drill.start("sink")
+    source.let_go_on()
+    assert [source.end(), copier.end(), again.end()] == [0, 0, 0]
+    assert drill.channels() == set()

@@ -167,6 +167,7 @@ class SessionDouble:
     def __init__(self) -> None:
         self.ref = OperatorRef("pipeline", "run", "op", 0, "start")
         self.already_closed = False
+        self.owes_deletion = False
         self.has_channel_inputs = False
         self.fenced = False
         self.asked: list[Any] = []
@@ -175,6 +176,9 @@ class SessionDouble:
         self.on_wait: Callable[[float | None], None] = lambda timeout_s: None
         self.raises_at_finish: Exception | None = None
         self.interrupted = threading.Event()
+
+    def take_up_deletion(self) -> None:
+        self.asked.append("take up deletion")
 
     def iteration_started(self) -> None:
         self.asked.append("started")

@@ -306,6 +306,28 @@ def test_a_member_that_has_ended_in_this_run_calls_nothing(
     assert observer.ends == {}
 
 
+def test_a_member_that_was_killed_before_it_had_deleted_its_channels_takes_that_up(
+    execute: Any, full: Any, notes: Any, session: Any, observer: Any
+) -> None:
+    session.already_closed = session.owes_deletion = True
+    assert execute(full) == 0
+    assert notes.of("start", "create", "init", "open", "running", "shutdown", "close", "delete", "stop") == [
+        "service.start",
+        "resource.delete",
+        "service.stop",
+    ]
+    assert session.asked == ["take up deletion", "close"]
+    assert observer.ends == {"op": 0}
+
+
+def test_a_member_that_deletes_nothing_does_not_take_that_up_either(
+    execute: Any, full: Any, notes: Any, session: Any
+) -> None:
+    session.already_closed = session.owes_deletion = True
+    assert execute(full, ExecutionMode.WithoutResourceDeletion) == 0
+    assert notes.calls == []
+
+
 def test_a_run_that_cannot_be_joined_is_told_on_one_line(
     execute: Any, full: Any, run: Any, notes: Any, capsys: Any
 ) -> None:

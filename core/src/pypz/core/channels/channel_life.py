@@ -107,6 +107,19 @@ def _refuse_moving_keys(
             )
 
 
+def owes_deletion(membership: Membership) -> bool:
+    """Whether a principal that has ended was killed before it had deleted a channel of its run."""
+    return membership.ref.index == 0 and any(
+        is_of_run(membership, ends) for ends in membership.ends.values() if ends.port.direction == "in"
+    )
+
+
+def is_of_run(membership: Membership, ends: PortEnds) -> bool:
+    """Whether the channel of an input port was made in this run, and not deleted since."""
+    fact = membership.hub(ends).value(f"channel/{ends.ref.channels[0]}")
+    return fact.get("run") == membership.run.id
+
+
 def delete_channel(membership: Membership, ends: PortEnds, *, whatever_run: bool) -> None:
     """Delete the channel of an input port once every reader and writer of the run has ended.
 

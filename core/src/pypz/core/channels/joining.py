@@ -39,6 +39,11 @@ class Joining:
             m.epochs[m.location_of(hub)] = hub.join(m.member, value)
             self._unlisten.append(hub.listen(partial(self._look_for_successors, hub)))
 
+    def watch_run(self) -> None:
+        """Stop when another run has taken the place of this one, without joining it: for a member that has ended."""
+        for hub in self._membership.hubs():
+            self._unlisten.append(hub.listen(partial(self._look_for_successors, hub)))
+
     def _look_for_successors(self, hub: StatusHub, keys: frozenset[str]) -> None:
         """On a hub's thread: stop when a later start of this member, or a run that supersedes ours, has appeared."""
         m = self._membership

@@ -62,6 +62,8 @@ class MemberSession:
         self.ref = ref
         self.host = run.host
         self.already_closed = False
+        self.owes_deletion = False
+        """Whether the member has ended before and was killed before it had deleted its channels."""
         self.deletes_only = deletes_only
         """Whether the execution only deletes channels, whatever run they are of."""
         self.has_channel_inputs = any(port.direction == "in" for port in ports)
@@ -102,10 +104,18 @@ class MemberSession:
         """Enter the run at each location used, unless this member has ended in it already."""
         if self._joining.has_closed():
             self.already_closed = True
+            self.owes_deletion = channel_life.owes_deletion(self._membership)
             return
         if self._is_joining:
             self._joining.join()
         vars(self._membership.operator)["_pypz_checkpoints"] = self._checkpoints
+        for port in self._ends:
+            port.bind(self)
+
+    def take_up_deletion(self) -> None:
+        """Go on where an earlier start of this member was killed: it has ended, its channels are still to be deleted."""
+        self._membership.outcome = "completed"
+        self._joining.watch_run()
         for port in self._ends:
             port.bind(self)
 
@@ -303,6 +313,8 @@ class MemberSession:
 
         Returns at once, and deletes nothing, in a run where this member was interrupted or failed.
         """
+        if self.already_closed and not channel_life.is_of_run(self._membership, self._ends[port]):
+            return  # an earlier start of this member has deleted it
         channel_life.delete_channel(self._membership, self._ends[port], whatever_run=whatever_run)
 
     def open_input(self, port: ChannelPort, codec: Codec, timeout_s: float | None, reading: Reading) -> None:

@@ -119,11 +119,15 @@ class Execution:
     def perform(self) -> None:
         """Go through all states; what goes wrong is told and kept in the exit code.
 
-        Does nothing when the member was interrupted while entering, or has ended in this run before.
+        Does nothing when the member was interrupted while entering, or has ended in this run before; where it was
+        killed before it had deleted its channels, it takes that up.
         """
         session = self._session
-        if session is None or session.already_closed:
+        if session is None or self._has_ended_before(session):
             return
+        if session.already_closed:
+            self._mode = ExecutionMode.ResourceDeletionOnly
+            session.take_up_deletion()
         health.watch(self._operator, self._pulse, session)
         with thread_named(self.name):
             prepared: list[ExtendedPlugin] = []
@@ -154,12 +158,17 @@ class Execution:
             self._end_reason = "a later start of this member exists, so this one has stopped"
         code = self.exit_code
         if session is not None:
-            if not session.already_closed and not self._is_abandoned:
+            if not self._has_ended_before(session) and not self._is_abandoned:
                 self._host.operator_finished(session.ref, code)
             session.close()
         if code != ExitCodes.NoError.value and not self._is_abandoned:
             say(f"ERROR: {self.name}: ended with exit code {name_of_exit_code(code)}: {self.reason}")
         return code
+
+    def _has_ended_before(self, session: MemberSession) -> bool:
+        """Whether nothing is left to do, because an earlier start has done it all."""
+        owes = session.owes_deletion and self._mode in (ExecutionMode.Standard, ExecutionMode.ResourceDeletionOnly)
+        return session.already_closed and not owes
 
     @property
     def reason(self) -> str:
