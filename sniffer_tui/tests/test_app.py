@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 from textual.filter import NoColor
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import DataTable, Footer, OptionList, Static
 
 from pypz.core.hooks.events import ChannelStatus, OperatorRef, PipelineRef, PortRef
-from pypz.sniffer.app import HelpScreen, SnifferApp
-from pypz.sniffer.frames import PlannedOperator, PlannedPort
+from pypz.sniffer.frames import PlannedOperator, PlannedPort, Selection
 from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.screen.app import SnifferApp
+from pypz.sniffer.screen.help import HelpScreen
+from pypz.sniffer.screen.panes.table import OperatorTable, TablePane
 
 
 def plan(replicas: int) -> list[PlannedOperator]:
@@ -52,8 +55,22 @@ async def screen(
         yield app, pilot
 
 
+async def until(pilot: Pilot[None], is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not is_so():
+            await pilot.pause()
+
+
+def table_of(app: SnifferApp) -> OperatorTable:
+    return app.screen_stack[0].query_one(OperatorTable)
+
+
+def cells_written(app: SnifferApp) -> int:
+    return app.screen_stack[0].query_one(TablePane).cells_written
+
+
 def lines(app: SnifferApp) -> list[list[str]]:
-    table = app.table
+    table = table_of(app)
     return [[cell.plain.strip() for cell in table.get_row_at(i)] for i in range(table.row_count)]
 
 
@@ -62,7 +79,7 @@ def text(app: SnifferApp, selector: str) -> str:
 
 
 def selected(app: SnifferApp) -> str:
-    return lines(app)[app.table.cursor_row][0]
+    return lines(app)[table_of(app).cursor_row][0]
 
 
 async def test_before_the_run_the_screen_says_that_it_waits() -> None:
@@ -98,13 +115,13 @@ async def test_only_cells_that_changed_are_drawn_again() -> None:
         tell_figures(model, "p.writer_1", "out", 1)
         app._tick()
         await pilot.pause()
-        before = app.cells_written
+        before = cells_written(app)
         app._tick()
-        assert app.cells_written == before
+        assert cells_written(app) == before
         tell_figures(model, "p.writer_1", "out", 2)
         tell_figures(model, "p.writer_1", "out", 3)
         app._tick()
-        assert app.cells_written == before + 1
+        assert cells_written(app) == before + 1
 
 
 async def test_f_folds_all_replicas_into_one_line_with_their_sums_and_unfolds_them() -> None:
@@ -127,7 +144,7 @@ async def test_f_folds_all_replicas_into_one_line_with_their_sums_and_unfolds_th
 async def test_enter_folds_the_operator_under_the_cursor_and_keeps_the_cursor_there() -> None:
     model = PipelineModel("p", plan(2))
     async with screen(model) as (app, pilot):
-        await pilot.press("down", "down", "enter")
+        await pilot.press("down", "enter")
         assert selected(app) == "1 writer x3"
         await pilot.press("enter")
         assert len(lines(app)) == 8
@@ -146,11 +163,11 @@ async def test_arrows_move_and_the_line_below_tells_more() -> None:
     start(model)
     tell_figures(model, "p.reader", "in", 5, lag=2)
     async with screen(model) as (app, pilot):
-        assert "process 7 on host" in text(app, "#detail")
+        assert "process 7 on host" in text(app, "#brief")
         await pilot.press("down", "down", "down")
         await pilot.pause()
-        assert "p.reader.in reads p.reader.in" in text(app, "#detail")
-        assert "waits for writer" in text(app, "#detail")
+        assert "p.reader.in reads p.reader.in" in text(app, "#brief")
+        assert "waits for writer" in text(app, "#brief")
         await pilot.press("up")
         assert selected(app) == "2 reader"
 
@@ -226,21 +243,21 @@ async def test_any_size_is_drawn(size: tuple[int, int]) -> None:
         await pilot.press("down", "f", "enter", "question_mark", "x")
         app._tick()
         await pilot.pause()
-        assert app.table.row_count
+        assert table_of(app).row_count
 
 
 async def test_on_80_columns_every_column_is_within_the_screen() -> None:
     model = PipelineModel("p", plan(0))
     async with screen(model) as (app, pilot):
-        assert app.table.virtual_size.width <= 80
-        assert [c.label.plain for c in app.table.ordered_columns][-1] == "lag"
+        assert table_of(app).virtual_size.width <= 80
+        assert [c.label.plain for c in table_of(app).ordered_columns][-1] == "lag"
         await pilot.resize_terminal(120, 40)
         await pilot.pause()
-        assert [c.label.plain for c in app.table.ordered_columns][-1] == "waits for"
-        assert app.table.virtual_size.width <= 120
+        assert [c.label.plain for c in table_of(app).ordered_columns][-1] == "waits for"
+        assert table_of(app).virtual_size.width <= 120
         await pilot.resize_terminal(80, 24)
         await pilot.pause()
-        assert app.table.virtual_size.width <= 80
+        assert table_of(app).virtual_size.width <= 80
         assert lines(app)[0][0] == "1 writer"
 
 
@@ -257,3 +274,38 @@ async def test_with_no_color_colours_are_left_out_and_words_stay(monkeypatch: py
         assert [type(one) for one in app.get_line_filters()] == [NoColor]
         assert lines(app)[0][1] == "● running"
         assert os.environ["NO_COLOR"] == "1"
+
+
+async def test_a_slash_searches_operators_and_ports_and_n_goes_on() -> None:
+    async with screen(PipelineModel("p", plan(2)), (120, 40)) as (app, pilot):
+        await pilot.press("slash", *"read")
+        await pilot.pause()
+        assert selected(app) == "2 reader"
+        assert app.picture.selection == Selection("p.reader", "p.reader")
+        await pilot.press("enter")
+        assert not app.query_one("#search").has_class("shown")
+        await pilot.press("slash", *"q", "escape")
+        assert app.is_running
+        assert selected(app) == "2 reader"
+        await pilot.press("slash", *"WRITER_", "enter")
+        assert selected(app) == "1 writer_0"
+        for key, found in (
+            ("n", "out → reader.in"),
+            ("n", "1 writer_1"),
+            ("N", "out → reader.in"),
+            ("N", "1 writer_0"),
+        ):
+            await pilot.press(key)
+            await pilot.pause()
+            assert selected(app) == found
+
+
+async def test_the_palette_has_all_that_the_keys_do() -> None:
+    async with screen(PipelineModel("p", plan(0))) as (app, pilot):
+        offered = [command.title for command in app.get_system_commands(app.screen)]
+        assert {"Show table", "Fold or unfold replicas", "Search", "Theme", "Help", "Quit"} <= set(offered)
+        await pilot.press("ctrl+p")
+        await pilot.press(*"help")
+        await until(pilot, lambda: app.screen.query_one(OptionList).option_count == 1)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))

@@ -141,3 +141,17 @@ class Frame:
     members: tuple[MemberView, ...] = ()
     notice: str = ""
     """What hinders the view (a broker that is away), in words; empty when nothing does."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the user has chosen to look at: a group, a member, or a port of either; nothing before the first frame."""
+
+    group: str = ""
+    """Full name of the group's principal, also of an operator without replicas; empty when nothing is selected."""
+    member: str = ""
+    """Full name of the member; empty for all members of the group together."""
+    port: str = ""
+    """Name of the port; empty for the operator itself."""
+    channel: str = ""
+    """Full name of the port's channel, as far as it is known."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Final, Literal
 
-from pypz.sniffer.frames import Frame, LagView, MemberView, Mood, PortView
+from pypz.sniffer.frames import LagView, MemberView, Mood, PortView, Selection
 from pypz.sniffer.model import plain_name
 
 Tone = Literal["", "good", "warn", "bad", "dim"]
@@ -89,9 +89,8 @@ class Cell:
 class Row:
     """One line of the table."""
 
-    key: str
-    """The same in every frame for the same thing."""
-    group: str
+    selection: Selection
+    """What the line shows."""
     name: Cell
     state: Cell
     records: Cell = Cell()
@@ -100,6 +99,12 @@ class Row:
     waits_for: Cell = Cell()
     detail: tuple[str, ...] = ()
     """What is told below the table while the row is selected."""
+
+    @property
+    def key(self) -> str:
+        """The same in every frame for the same thing."""
+        at = self.selection
+        return f"{at.member or f'{at.group} *'} {at.port} {at.channel}".rstrip()
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -111,28 +116,42 @@ COLUMNS: Final = ("operator, port", "state", "records", "per s", "lag", "waits f
 
 
 def rows_of(
-    frame: Frame,
+    pipeline: str,
+    members: Iterable[MemberView],
     is_folded: Callable[[str, int], bool] = lambda group, size: size > FOLD_ABOVE,
     why: Mapping[str, str] | None = None,
 ) -> list[Row]:
-    """Give the lines of a frame, operators from left to right, each with its ports below.
+    """Give the lines of members, a line for each operator with its ports below.
 
     Args:
-        frame: What to show.
+        pipeline: Its full name, which names are shown without.
+        members: What to show, from left to right.
         is_folded: Whether the members of a group (its principal's full name, its size) stand in one line.
         why: What each member does or waits for, by full name; told in the details.
     """
     groups: dict[str, list[MemberView]] = {}
-    for member in frame.members:
+    for member in members:
         groups.setdefault(member.group, []).append(member)
     rows: list[Row] = []
-    for group, members in groups.items():
-        if len(members) > 1 and is_folded(group, len(members)):
-            rows.extend(_folded_rows(frame.pipeline, group, members))
+    for group, mine in groups.items():
+        if len(mine) > 1 and is_folded(group, len(mine)):
+            rows.extend(_folded_rows(pipeline, group, mine))
         else:
-            for member in members:
-                rows.extend(_member_rows(frame.pipeline, member, (why or {}).get(member.name, "")))
+            for member in mine:
+                rows.extend(_member_rows(pipeline, member, (why or {}).get(member.name, "")))
     return rows
+
+
+def row_at(rows: Iterable[Row], selection: Selection) -> Row | None:
+    """Give the row of a selection; the next best one while there is none (its group was folded, its channel became known)."""
+    near = [row for row in rows if row.selection.group == selection.group]
+    wanted = (
+        lambda at: at == selection,
+        lambda at: (at.member, at.port) == (selection.member, selection.port),
+        lambda at: bool(selection.port) and at.port == selection.port,
+    )
+    found = (row for is_wanted in wanted for row in near if is_wanted(row.selection))
+    return next(found, near[0] if near else None)
 
 
 def short_name(name: str, pipeline: str) -> str:
@@ -223,14 +242,13 @@ def member_words(member: MemberView) -> str:
 
 def _member_rows(pipeline: str, member: MemberView, why: str) -> Iterator[Row]:
     yield Row(
-        key=member.name,
-        group=member.group,
+        selection=Selection(member.group, member.name),
         name=Cell(f"{member.level + 1} {short_name(member.name, pipeline)}"),
         state=Cell(f"{SYMBOLS[member.mood]} {member_words(member)}", TONES[member.mood]),
         detail=tuple(_member_detail(member, why)),
     )
     for port in member.ports:
-        yield _port_row(f"{member.name} {port.name} {port.channel}", member.group, [port], pipeline)
+        yield _port_row(Selection(member.group, member.name, port.name, port.channel), [port], pipeline)
 
 
 def _member_detail(member: MemberView, why: str) -> Iterator[str]:
@@ -252,8 +270,7 @@ def _folded_rows(pipeline: str, group: str, members: list[MemberView]) -> Iterat
     words = ", ".join(f"{moods[mood]} {mood.value}" for mood in WORST_FIRST if mood in moods)
     failed = next((m for m in members if m.error), None)
     yield Row(
-        key=f"{group} *",
-        group=group,
+        selection=Selection(group),
         name=Cell(f"{members[0].level + 1} {short_name(group, pipeline)} x{len(members)}"),
         state=Cell(f"{SYMBOLS[worst]} {worst.value if len(moods) == 1 else words}", TONES[worst]),
         detail=(
@@ -268,10 +285,10 @@ def _folded_rows(pipeline: str, group: str, members: list[MemberView]) -> Iterat
             channel = port.channel or next((c for name, c in sorted(told) if name == port.name), "")
             ports.setdefault((port.name, channel), []).append(port)
     for (name, channel), same in ports.items():
-        yield _port_row(f"{group} * {name} {channel}", group, same, pipeline)
+        yield _port_row(Selection(group, port=name, channel=channel), same, pipeline)
 
 
-def _port_row(key: str, group: str, ports: list[PortView], pipeline: str) -> Row:
+def _port_row(selection: Selection, ports: list[PortView], pipeline: str) -> Row:
     """The line of a port, or of the same port of several members together."""
     first = max(ports, key=lambda port: bool(port.channel))
     arrow = "→" if first.direction == "out" else "←"
@@ -282,8 +299,7 @@ def _port_row(key: str, group: str, ports: list[PortView], pipeline: str) -> Row
     rates = [port.rate for port in ports if port.rate is not None]
     waits = waits_words(", ".join(dict.fromkeys(port.waits_for for port in ports if port.waits_for)), pipeline)
     return Row(
-        key=key,
-        group=group,
+        selection=selection,
         name=Cell(f"    {first.name} {arrow} {peers}".rstrip()),
         state=Cell(state, tone),
         records=Cell(count_words(sum(p.records or 0 for p in told)) if told else "", is_number=True),

@@ -14,6 +14,7 @@ from pypz.core.specs.pipeline import Pipeline
 from pypz.sniffer.feed import Location
 from pypz.sniffer.model import PipelineModel
 from pypz.sniffer.plain import PlainViewer
+from pypz.sniffer.plan import reachable_locations
 from pypz.sniffer.programs import watching
 
 if TYPE_CHECKING:
@@ -67,9 +68,10 @@ class PipelineSnifferViewer:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _show(self, model: PipelineModel) -> None:
-        from pypz.sniffer.app import SnifferApp  # Textual is only needed where there is a screen
+        from pypz.sniffer.screen.app import SnifferApp  # Textual is only needed where there is a screen
 
-        app: Any = SnifferApp(model)
+        locations = reachable_locations(self._pipeline) if self._locations is None else self._locations
+        app: Any = SnifferApp(model, self._pipeline, locations)
         app.run()
 
 

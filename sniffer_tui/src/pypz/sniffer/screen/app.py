@@ -1,0 +1,331 @@
+"""The sniffer's screen: a header, panes, a footer; redrawn at most five times a second, and only where they changed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from rich.text import Text
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.events import Resize
+from textual.screen import Screen
+from textual.widgets import Footer, Input, Static
+
+from pypz.sniffer.feed import Location
+from pypz.sniffer.frames import Selection
+from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.picture import Picture, settled
+from pypz.sniffer.reasons import diagnose
+from pypz.sniffer.screen.header import brief_of, title_of
+from pypz.sniffer.screen.help import HelpScreen
+from pypz.sniffer.screen.pane import Pane, Place, Watched
+from pypz.sniffer.screen.panes.table import TablePane
+
+if TYPE_CHECKING:
+    from pypz.core.specs.pipeline import Pipeline
+
+FRAME_INTERVAL_S: Final = 0.2
+"""At most five frames a second (design)."""
+
+BRIEF_FROM: Final = 12
+"""Lines from which on there is room to tell more of what is selected."""
+
+SIDE_FROM: Final = 140
+"""Columns from which on there is room for a pane beside another."""
+
+
+@dataclass(frozen=True)
+class PaneEntry:
+    """A pane that the screen has: its key, its title in a word or two, its class, and where it stands."""
+
+    key: str
+    title: str
+    make: type[Pane]
+    place: Place = "main"
+
+
+PANES: Final[Sequence[PaneEntry]] = (PaneEntry("t", "table", TablePane),)
+"""All panes; the first one is shown at the start."""
+
+MORE_KEYS: Final = (
+    ("arrows", "move; also Page Up, Page Down, Home, End"),
+    ("enter", "fold or unfold the replicas of this operator"),
+    ("tab", "the other pane, where two are shown"),
+    ("esc", "back to the operators"),
+)
+
+
+class SnifferApp(App[None]):
+    """Shows a model until the user quits.
+
+    Args:
+        model: What to show.
+        pipeline: The watched pipeline, for panes that ask it.
+        locations: Where its channels are, for panes that ask them.
+    """
+
+    TITLE = "pypz sniffer"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "quit", "quit", priority=False),
+        Binding("ctrl+c,ctrl+q", "quit", show=False, priority=True),
+        *(Binding(pane.key, f"open('{pane.title}')", pane.title) for pane in PANES),
+        Binding("f", "fold_all", "fold replicas"),
+        Binding("slash", "search", "search", key_display="/"),
+        Binding("n", "search_next(1)", "next found", show=False),
+        Binding("N", "search_next(-1)", "found before", show=False),
+        Binding("escape", "back", "back", show=False),
+        Binding("question_mark", "help", "help", key_display="?"),
+    ]
+    CSS = """
+    #title { height: 1; padding: 0 1; background: $panel; }
+    #notice { height: auto; max-height: 3; padding: 0 1; color: $warning; display: none; }
+    #notice.shown { display: block; }
+    .small #notice { max-height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    #panes { height: 1fr; }
+    #mains { width: 3fr; height: 1fr; }
+    #sides { width: 2fr; height: 1fr; }
+    #sides.beside { border-left: solid $panel; }
+    #brief { height: 4; padding: 0 1; border-top: solid $panel; display: none; }
+    #brief.shown { display: block; }
+    #search { height: 1; border: none; padding: 0 1; display: none; }
+    #search:focus { border: none; }
+    #search.shown { display: block; }
+    """
+
+    def __init__(
+        self, model: PipelineModel, pipeline: Pipeline | None = None, locations: Sequence[Location] = ()
+    ) -> None:
+        has_no_color = "NO_COLOR" in os.environ
+        super().__init__(ansi_color=True if has_no_color else None)  # so that Textual leaves colours out, not greys in
+        if has_no_color:
+            self.theme = "ansi-dark"
+            os.environ["NO_COLOR"] = "1"  # Textual has taken it away from whatever this process starts
+        self._model = model
+        self._watched = Watched(model, pipeline, locations)
+        self._shown: tuple[int, int] = (-1, -1)
+        self._picture = self._picture_of(Picture(model.frame(), diagnose(model.frame())))
+        self._panes: dict[str, Pane] = {}
+        self._active = PANES[0]
+        self._main = PANES[0]
+        self._searched = ""
+        self._screen_size = self.size
+
+    def compose(self) -> ComposeResult:
+        """Build the screen."""
+        yield Static(id="title", markup=False)
+        yield Static(id="notice", markup=False)
+        with Horizontal(id="panes"):
+            yield Horizontal(id="mains")
+            yield Horizontal(id="sides")
+        yield Static(id="brief", markup=False)
+        yield Input(
+            id="search", placeholder="search: enter goes there, then n and N; esc leaves", select_on_focus=False
+        )
+        yield Footer()
+
+    async def on_mount(self) -> None:
+        """Draw the first frame and go on."""
+        self._handle_signals()
+        self._screen_size = self.size
+        await self._open(PANES[0])
+        self.set_interval(FRAME_INTERVAL_S, self._tick)
+
+    @property
+    def picture(self) -> Picture:
+        """What is shown now."""
+        return self._picture
+
+    def pane(self, title: str) -> Pane:
+        """Give an open pane by its title.
+
+        Raises:
+            KeyError: It was never opened.
+        """
+        return self._panes[title]
+
+    # --- asked by panes ---
+
+    def select(self, selection: Selection) -> None:
+        """Select something else, for all panes."""
+        self._redraw(replace(self._picture, selection=selection))
+
+    def toggle_fold(self, group: str) -> None:
+        """Fold or unfold the replicas of a group."""
+        size = len(self._picture.groups.get(group, ()))
+        if size > 1:
+            self._fold({group: not self._picture.is_folded(group, size)})
+
+    # --- keys ---
+
+    async def action_open(self, title: str) -> None:
+        """Show a pane, by its title."""
+        await self._open(next(entry for entry in PANES if entry.title == title))
+
+    async def action_back(self) -> None:
+        """End the search, or go back to the operators."""
+        if self.focused is self._search_line:
+            self._end_search()
+        else:
+            await self._open(self._main)
+
+    def action_fold_all(self) -> None:
+        """Fold all groups, or unfold them when none is left to fold."""
+        sizes = {group: len(members) for group, members in self._picture.groups.items() if len(members) > 1}
+        fold = any(not self._picture.is_folded(group, size) for group, size in sizes.items())
+        self._fold(dict.fromkeys(sizes, fold))
+
+    def action_search(self) -> None:
+        """Ask what to search in the pane that is open."""
+        line = self._search_line
+        line.value = ""
+        line.add_class("shown")
+        line.focus()
+
+    def action_search_next(self, step: int) -> None:
+        """Go to the next one of what was searched last, or to the one before."""
+        if self._searched and not self._panes[self._active.title].search(self._searched, step, self._picture):
+            self.bell()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Go along while the user types."""
+        if event.input is self._search_line and event.value:
+            self._searched = event.value
+            self._panes[self._active.title].search(event.value, 0, self._picture)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Leave the search at what was found."""
+        if event.input is self._search_line:
+            self._end_search()
+
+    def action_help(self) -> None:
+        """Explain keys and words."""
+        self.push_screen(HelpScreen(self._keys()))
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Give what the command palette offers: all that has a key, too."""
+        for entry in PANES:
+            yield SystemCommand(f"Show {entry.title}", f"Key {entry.key}", lambda entry=entry: self._open(entry))
+        yield SystemCommand("Fold or unfold replicas", "Of all operators: key f", self.action_fold_all)
+        yield SystemCommand("Search", "In the pane that is open: key /", self.action_search)
+        yield SystemCommand("Theme", "Colours of the screen", self.action_change_theme)
+        yield SystemCommand("Help", "Keys and words: key ?", self.action_help)
+        yield SystemCommand("Quit", "The pipeline goes on: key q", self.action_quit)
+
+    async def on_resize(self, event: Resize) -> None:
+        """Show as many panes as fit the new size."""
+        self._screen_size = event.size  # ours is still the old one
+        await self._arrange()
+        self._redraw(self._picture)
+
+    # --- panes ---
+
+    async def _open(self, entry: PaneEntry) -> None:
+        self._active = entry
+        if entry.place == "main":
+            self._main = entry
+        await self._arrange()
+        self._redraw(self._picture)
+        self._panes[entry.title].focus_first()
+
+    async def _arrange(self) -> None:
+        """Make the panes that are to be seen, and show no others."""
+        shown = self._entries_shown()
+        for entry in shown:
+            if entry.title not in self._panes:
+                self._panes[entry.title] = pane = entry.make(self._watched)
+                await self._base.query_one("#sides" if entry.place == "side" else "#mains").mount(pane)
+        titles = {entry.title for entry in shown}
+        for title, pane in self._panes.items():
+            pane.display = title in titles
+        has_side = any(entry.place == "side" for entry in shown)
+        has_main = any(entry.place != "side" for entry in shown)
+        self._base.query_one("#mains").display = has_main
+        self._base.query_one("#sides").display = has_side
+        self._base.query_one("#sides").set_class(has_main, "beside")
+        height = self._screen_size.height
+        self.set_class(height < BRIEF_FROM, "small")
+        self._base.query_one("#brief").set_class(
+            height >= BRIEF_FROM and not has_side and self._active.place == "main", "shown"
+        )
+
+    def _entries_shown(self) -> list[PaneEntry]:
+        if self._active.place == "full":
+            return [self._active]
+        if self._screen_size.width < SIDE_FROM:
+            return [self._active]
+        sides = [entry for entry in PANES if entry.place == "side"]
+        return [self._main, self._active if self._active in sides else sides[0]] if sides else [self._main]
+
+    def _visible(self) -> Iterator[Pane]:
+        return (pane for pane in self._panes.values() if pane.display)
+
+    # --- drawing ---
+
+    def _tick(self) -> None:
+        if (self._model.version, int(time.monotonic())) != self._shown:
+            self._shown = (self._model.version, int(time.monotonic()))
+            frame = self._model.frame()
+            self._redraw(replace(self._picture, frame=frame, diagnosis=diagnose(frame)))
+
+    def _redraw(self, picture: Picture) -> None:
+        self._picture = picture = self._picture_of(picture)
+        self._set_text("#title", title_of(picture))
+        self._base.query_one("#notice", Static).set_class(bool(picture.frame.notice), "shown")
+        self._set_text("#notice", Text(picture.frame.notice))
+        self._set_text("#brief", brief_of(picture))
+        for pane in self._visible():
+            pane.show(picture)
+
+    def _picture_of(self, picture: Picture) -> Picture:
+        return replace(picture, selection=settled(picture))
+
+    def _fold(self, folded: dict[str, bool]) -> None:
+        self._redraw(replace(self._picture, folded={**self._picture.folded, **folded}))
+
+    def _set_text(self, selector: str, text: Text) -> None:
+        widget = self._base.query_one(selector, Static)
+        if widget.content != text:
+            widget.update(text)
+
+    @property
+    def _base(self) -> Screen[object]:
+        """The screen with the panes, whatever lies above it."""
+        return self.screen_stack[0]
+
+    # --- search ---
+
+    @property
+    def _search_line(self) -> Input:
+        return self._base.query_one("#search", Input)
+
+    def _end_search(self) -> None:
+        self._search_line.remove_class("shown")
+        self._panes[self._active.title].focus_first()
+
+    def _keys(self) -> Iterator[tuple[str, str]]:
+        yield from MORE_KEYS
+        for entry in PANES:
+            yield entry.key, f"show the {entry.title}"
+        yield "f", "fold or unfold the replicas of all operators"
+        yield "/ n N", "search; the next one, the one before"
+        yield "^p", "all commands, themes"
+        yield "?", "this help; any key closes it"
+        yield "q", "quit, as Ctrl-C does; the pipeline goes on"
+
+    # --- end ---
+
+    def _handle_signals(self) -> None:
+        """Let SIGINT and SIGTERM leave the terminal as it was."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                with contextlib.suppress(NotImplementedError, ValueError):
+                    asyncio.get_running_loop().add_signal_handler(number, self.exit)
