@@ -119,6 +119,7 @@ def test_a_mistake_is_told_before_anything_is_deployed(on_paper: Any, project: P
     assert "'nowhere' is not deployed there; deployed: none" in done.stderr
     done = on_paper("render", "shop:ShopPipeline")
     assert "PaperDeployer cannot render what it deploys" in done.stderr
+    assert "PaperDeployer knows of no rights to grant" in on_paper("render", "--rbac").stderr
     assert not (project / "asked").exists()
 
 

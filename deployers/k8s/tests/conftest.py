@@ -5,11 +5,44 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from pypz.deployers.k8s import deployer
 from pypz.deployers.k8s.api import ClusterApi, WatchStream
 from pypz.deployers.k8s.connection import load_configuration
+from pypz.deployers.k8s.rights import RIGHTS
+
+_VERBS = {"POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}
+
+
+class BoundedApi(ClusterApi):
+    """Refuses every request that the table of rights has not, before it is sent."""
+
+    def _send(self, method: str, path: str, **options: Any) -> Any:
+        right = right_of(method, path, options.get("query") or {})
+        assert right is None or right[1] in RIGHTS.get(right[0], ()), f"not in the table of rights: {right}"
+        return super()._send(method, path, **options)
+
+
+def right_of(method: str, path: str, query: Any) -> tuple[tuple[str, str], str] | None:
+    """Group, resource and verb that a request needs as RBAC calls them; None for what needs no right in a namespace."""
+    parts = urlsplit(path).path.strip("/").split("/")
+    if "namespaces" not in parts:
+        return None
+    at = parts.index("namespaces")
+    group = "" if parts[0] == "api" else parts[1]
+    resource, *rest = parts[at + 2 :]
+    verb = _VERBS.get(method) or ("get" if rest else "watch" if query.get("watch") else "list")
+    return (group, "/".join([resource, *rest[1:]])), verb
+
+
+@pytest.fixture(autouse=True)
+def _bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no deployer of any test here do what its Role would not allow."""
+    monkeypatch.setattr(deployer, "ClusterApi", BoundedApi)
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,7 @@ from pypz.deployers.k8s.connection import load_configuration
 from pypz.deployers.k8s.deployments import Deployments
 from pypz.deployers.k8s.plan import INSTANCE_NAME, selector_of
 from pypz.deployers.k8s.planning import plan_of
+from pypz.deployers.k8s.rights import rights_manifests
 from pypz.deployers.k8s.watching import Watcher
 from pypz.executors.commons import ExecutionMode
 from pypz.testing import DeployerConformance
@@ -88,15 +89,6 @@ def configured(operator: Operator, how: str, **settings: Any) -> None:
     )
     operator.set_parameter("kubernetes", parameter.__dict__)
     operator.set_parameter("operatorImageName", IMAGE)
-
-
-RULES = [
-    {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["create", "get", "list", "watch", "delete"]},
-    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get", "list", "watch", "patch", "delete"]},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "delete"]},
-    {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
-]
 
 
 class Two(Pipeline):
@@ -397,28 +389,14 @@ def test_a_class_that_is_not_installed_here_is_named_or_stood_in_for(
     assert found.get_full_name() == "pipe"
 
 
-def test_in_a_pod_its_service_account_with_the_role_of_the_documentation_suffices(
+def test_in_a_pod_its_service_account_with_the_rendered_role_suffices(
     api: ClusterApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The role is the one that a refusal asks for."""
     base = f"/api/v1/namespaces/{api.namespace}/serviceaccounts"
     rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{api.namespace}"
-    role = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "Role",
-        "metadata": {"name": "deployer"},
-        "rules": RULES,
-    }
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": "deployer"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "deployer"},
-        "subjects": [{"kind": "ServiceAccount", "name": "deployer", "namespace": api.namespace}],
-    }
-    api._json("POST", base, body={"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "deployer"}})
-    api._json("POST", f"{rbac}/roles", body=role)
-    api._json("POST", f"{rbac}/rolebindings", body=binding)
+    folders = {"ServiceAccount": base, "Role": f"{rbac}/roles", "RoleBinding": f"{rbac}/rolebindings"}
+    for manifest in rights_manifests("deployer", api.namespace):
+        api._json("POST", folders[manifest["kind"]], body=manifest)
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     token = api._json("POST", f"{base}/deployer/token", body=request)["status"]["token"]
 

@@ -61,6 +61,11 @@ def render(
     image: Image = None,
     mode: Mode = ExecutionMode.Standard,
     skip: Skip = None,
+    rbac: Annotated[
+        bool,
+        typer.Option("--rbac", help="Write an account that may deploy there, and nothing else; needs no pipeline."),
+    ] = False,
+    account: Annotated[str, typer.Option(help="With --rbac: the account's name.")] = "pypz-deployer",
     to: To = KUBERNETES,
     namespace: Namespace = None,
     debug: Debug = False,
@@ -68,10 +73,17 @@ def render(
     """Write what `pypz deploy` would make to stdout, for those who apply it by means of their own. No cluster is asked.
 
     Always the same text for the same pipeline. Secret values are left out.
+
+    pypz render weather:Weather --image weather:1 | kubectl apply --server-side -f -
+
+    pypz render --rbac --namespace weather | kubectl apply -f -
     """
     with told_plainly(debug):
-        pipeline = _prepared(target, parameter, name, image)
         deployer = deployer_at(to, namespace, None, None)
+        if rbac:
+            sys.stdout.write(deployer.render_rights(account))
+            return
+        pipeline = _prepared(target, parameter, name, image)
         sys.stdout.write(deployer.render(pipeline, mode, _named(pipeline, skip or ())))
 
 

@@ -112,6 +112,17 @@ class Deployer(ABC):
         """
         raise ConfigurationError(f"{type(self).__name__} cannot render what it deploys")
 
+    def render_rights(self, account: str = "pypz-deployer") -> str:
+        """Give as text what makes an account that may do what this deployer does, and no more.
+
+        Args:
+            account: Its name.
+
+        Raises:
+            ConfigurationError: Rights are nothing that this deployer knows of.
+        """
+        raise ConfigurationError(f"{type(self).__name__} knows of no rights to grant")
+
     def is_any_operator_in_state(self, pipeline_name: str, *state: DeploymentState) -> bool:
         """Tell whether some member is in one of these states."""
         return any(s in state for s in self.retrieve_pipeline_state(pipeline_name).values())

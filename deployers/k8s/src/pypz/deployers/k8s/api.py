@@ -285,8 +285,8 @@ class ClusterApi:
         message = told.get("message") or f"HTTP status {status}"
         hint = {
             401: "; are the credentials of the kubeconfig still valid?",
-            403: "; ask for a role that allows it (configmaps, secrets, jobs: create, get, list, watch, patch, delete; "
-            "pods: get, list, watch, delete; pods/log: get; events: list)",
+            403: f"; ask for a role that allows it: `pypz render --rbac --namespace {self.namespace}` prints one with the "
+            "rights that deploying needs",
         }.get(status, "")
         error = ApiError(f"{self._place()}: {message}{hint}", status=status, reason=str(told.get("reason", "")))
         if self._is_namespace_missing(error):

@@ -14,7 +14,8 @@ from pypz.deployers.k8s.api import ClusterApi
 from pypz.deployers.k8s.connection import load_configuration
 from pypz.deployers.k8s.deployments import Deployments
 from pypz.deployers.k8s.planning import members_of, plan_of
-from pypz.deployers.k8s.rendering import rendered
+from pypz.deployers.k8s.rendering import rendered, rendered_rights
+from pypz.deployers.k8s.rights import ACCOUNT
 from pypz.executors.commons import ExecutionMode
 from pypz.utils.k8s.errors import DeployedClassNotFoundError, DeploymentTypeError
 
@@ -247,6 +248,14 @@ class KubernetesDeployer(Deployer):
         made of the pipeline's description, so that the same pipeline gives the same text.
         """
         return rendered(plan_of(pipeline, execution_mode, ignore_operators or ()), self._namespace)
+
+    def render_rights(self, account: str = ACCOUNT) -> str:
+        """Give the YAML of a ServiceAccount, with its Role, that may do in the namespace what this deployer does, and no more.
+
+        Args:
+            account: Its name.
+        """
+        return rendered_rights(account, self._namespace)
 
     def _deployments(self) -> Deployments:
         if self._connected is None:

@@ -11,6 +11,7 @@ import yaml
 from pypz.deployers.k8s.api import Manifest
 from pypz.deployers.k8s.manifests import dependent_manifests, owner_manifest
 from pypz.deployers.k8s.plan import PipelinePlan
+from pypz.deployers.k8s.rights import rights_manifests
 
 
 def rendered(plan: PipelinePlan, namespace: str) -> str:
@@ -35,6 +36,11 @@ def _document(manifest: Manifest, namespace: str) -> str:
         keys = "\n".join(f"#   {key}" for key in manifest["stringData"])
         return f"# Secret {name!r} in namespace {namespace!r} is yours to make; it needs the keys\n{keys}\n"
     return yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def rendered_rights(account: str, namespace: str) -> str:
+    """Give the YAML documents of an account that may deploy to the namespace, and nothing else."""
+    return "---\n".join(_document(manifest, namespace) for manifest in rights_manifests(account, namespace))
 
 
 class _Dumper(yaml.SafeDumper):
