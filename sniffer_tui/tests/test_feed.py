@@ -145,7 +145,7 @@ def tell_of_a_run(name: str) -> None:
     stream = MemoryTransport(name, {}).open_status("p", create=True)
     stream.put("run/r1", pack(run="r1", pipeline="p", groups={"p.writer": 2}, started_utc=time.time()))
     relay = Relay("p", "r1", [stream])
-    relay.pypz_operator_state_changed(OperatorRef("p", "r1", "p.writer", 0, "s1"), "", "StateOperationRunning")
+    relay.pypz_operator_state_changed(OperatorRef("p", "r1", "p.writer", 0, "s1"), "", "StateOperationRunning", 0.0)
     assert relay.close(5)
 
 

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from pypz.core.hooks.events import ChannelStatus, DeployedRef, ErrorInfo, OperatorRef, PipelineRef, PortRef
+from pypz.core.hooks.events import (
+    ChannelStatus,
+    DeployedRef,
+    ErrorInfo,
+    OperatorRef,
+    PipelineRef,
+    PortRef,
+    ProcessStatus,
+)
 from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.spec import hookimpl
 
@@ -49,6 +57,10 @@ class Observer:
     @hookimpl
     def pypz_channel_status(self, status: ChannelStatus) -> None:
         self.told.append(("channel_status", status))
+
+    @hookimpl
+    def pypz_process_status(self, status: ProcessStatus) -> None:
+        self.told.append(("process_status", status))
 
     @hookimpl
     def pypz_deployment_changed(self, member: DeployedRef, state: str, reason: str) -> None:

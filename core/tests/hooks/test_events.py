@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
+from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef, ProcessStatus
 
 OPERATOR = OperatorRef("p", "r", "p.o", 1, "s", "host", 7)
 PORT = PortRef(OPERATOR, "port", "out", ("a", "b"))
@@ -15,7 +15,8 @@ EVENTS = [
     OPERATOR,
     PORT,
     ErrorInfo("ValueError", "no", "Traceback"),
-    ChannelStatus(PORT, "a", "open", 1, 2, 3, 4, None, "writer", 5),
+    ProcessStatus("p", "r", "host", 7, 1.5, 3.0, 4096, 5),
+    ChannelStatus(PORT, "a", "open", 1, 2, 3, 4, None, "writer", 5, (0, 1), ("7", "9")),
 ]
 
 

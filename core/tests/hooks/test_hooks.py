@@ -3,15 +3,24 @@
 import inspect
 import re
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PluginError, SchemaError
 from pypz.core.hooks import asking, spec
-from pypz.core.hooks.events import ChannelStatus, DeployedRef, ErrorInfo, OperatorRef, PipelineRef, PortRef
+from pypz.core.hooks.events import (
+    ChannelStatus,
+    DeployedRef,
+    ErrorInfo,
+    OperatorRef,
+    PipelineRef,
+    PortRef,
+    ProcessStatus,
+)
 from pypz.core.hooks.host import BUILDING, OBSERVING, PluginHost
 from pypz.core.hooks.loader import HOOKS
 from pypz.core.hooks.spec import hookimpl
@@ -228,9 +237,22 @@ def test_hook_pipeline_finished(host: PluginHost, observer: Any) -> None:
 
 
 def test_hook_operator_state_changed(host: PluginHost, observer: Any) -> None:
+    class Timed:
+        moments: ClassVar[list[float]] = []
+
+        @hookimpl
+        def pypz_operator_state_changed(self, at_utc: float) -> None:
+            self.moments.append(at_utc)
+
     host.register(observer)
+    host.register(Timed())
+    before = time.time()
     host.operator_state_changed(OPERATOR, "StateEntry", "StateServiceStart")
     assert told_by(host, observer) == [("operator_state_changed", OPERATOR, "StateEntry", "StateServiceStart")]
+    host.operator_state_changed(OPERATOR, "StateServiceStart", "StateKilled", 7.0)
+    assert host.flush(10)
+    assert before <= Timed.moments[0] <= time.time()
+    assert Timed.moments[1:] == [7.0]
 
 
 def test_hook_operator_failed(host: PluginHost, observer: Any) -> None:
@@ -278,6 +300,13 @@ def test_hook_channel_status(host: PluginHost, observer: Any) -> None:
     hold.set()
     told = [entry[1] for entry in told_by(host, observer) if entry[0] == "channel_status"]
     assert told == [status(99), status(99, "pipeline.other.input_port")]
+
+
+def test_hook_process_status(host: PluginHost, observer: Any) -> None:
+    host.register(observer)
+    used = ProcessStatus("pipeline", "run", "host", 7, cpu_s=1.5, clock_s=3.0, memory_bytes=4096, threads=5)
+    host.process_status(used)
+    assert told_by(host, observer) == [("process_status", used)]
 
 
 def test_hook_deployment_changed(host: PluginHost, observer: Any) -> None:

@@ -14,10 +14,11 @@ import pytest
 from pypz.core.channels.memory import MemoryTransport
 from pypz.core.channels.spi import Member, StatusEntry, StatusStream
 from pypz.core.commons.errors import TransportError
-from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
+from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef, ProcessStatus
 from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.receiver import Receiver, RunInfo
 from pypz.core.hooks.relay import Relay
+from pypz.core.hooks.spec import hookimpl
 
 
 def operator(run: str = "run1", start: str = "start1", name: str = "pipe.reader") -> OperatorRef:
@@ -449,6 +450,55 @@ def test_a_corrupt_entry_is_counted_and_skipped(
         ("pipeline_started", PipelineRef("pipe", "run1")),
         ("operator_finished", operator(), 0),
     ]
+
+
+def test_moments_of_states_and_what_a_process_uses_reach_the_viewer_also_beside_entries_of_an_older_version(
+    memory: MemoryTransport, host: PluginHost
+) -> None:
+    ours = memory.open_status("pipe", True)
+    open_run(ours, "run1")
+    old = operator(name="pipe.old")
+    ours.put("state/pipe.old", pack(operator=old.to_json(), old="a", new="c", way=["b", "c"], at_utc=9.0))
+    relay = Relay("pipe", "run1", [ours])
+    host.register(relay)
+    host.operator_state_changed(operator(), "", "StateEntry", 5.0)
+    host.operator_state_changed(operator(), "StateEntry", "StateKilled", 6.5)
+    assert host.flush(10)
+    assert relay.close(10)
+    told = Timed()
+    viewer = Viewer(told, memory.open_status("pipe", False))
+    try:
+        wait_for(lambda: len(told.states) == 4)
+        assert sorted(told.states) == [
+            ("pipe.old", "b", 0.0),
+            ("pipe.old", "c", 9.0),
+            ("pipe.reader", "StateEntry", 5.0),
+            ("pipe.reader", "StateKilled", 6.5),
+        ]
+        used = ProcessStatus("pipe", "run1", "host", 7, cpu_s=1.5, clock_s=3.0, memory_bytes=None)
+        ours.beat("alive/older", pack(run="run1", members={}))
+        ours.beat("alive/newer", pack(run="run1", members={}, usage=used.to_json()))
+        wait_for(lambda: bool(told.used))
+        assert told.used == [used]
+        assert viewer.receiver.corrupt == 0
+    finally:
+        viewer.close()
+
+
+class Timed:
+    """Observes moments and what processes use."""
+
+    def __init__(self) -> None:
+        self.states: list[tuple[str, str, float]] = []
+        self.used: list[ProcessStatus] = []
+
+    @hookimpl
+    def pypz_operator_state_changed(self, operator: OperatorRef, new: str, at_utc: float) -> None:
+        self.states.append((operator.name, new, at_utc))
+
+    @hookimpl
+    def pypz_process_status(self, status: ProcessStatus) -> None:
+        self.used.append(status)
 
 
 def test_entries_of_a_newer_version_are_read_as_far_as_they_are_known(

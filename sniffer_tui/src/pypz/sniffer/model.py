@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
+from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef, ProcessStatus
 from pypz.sniffer.frames import Frame, LagView, MemberView, Mood, PlannedOperator, PortView
-from pypz.sniffer.telling import PORT_ORDER, Figures, Member, Port, Run, Start, further
+from pypz.sniffer.telling import PORT_ORDER, Figures, Member, Port, Process, Run, Start, further
 
 LOST_AFTER_S: Final = 5.0
 """Without a sign of life for that long a member counts as lost: members beat once a second at least."""
@@ -84,9 +84,11 @@ class PipelineModel:
                     run.outcome, run.ended_at = outcome, self._clock()
                     self._version += 1
 
-    def operator_state_changed(self, operator: OperatorRef, new: str, *, is_here: bool = False) -> None:
-        """A member is in another state."""
-        self._told(operator, lambda start: start.enter(new), is_here=is_here)
+    def operator_state_changed(
+        self, operator: OperatorRef, new: str, at_utc: float = 0.0, *, is_here: bool = False
+    ) -> None:
+        """A member is in another state, since a moment of its own clock."""
+        self._told(operator, lambda start: start.enter(new, at_utc), is_here=is_here)
 
     def operator_failed(self, operator: OperatorRef, during: str, error: ErrorInfo, *, is_here: bool = False) -> None:
         """A member failed."""
@@ -112,6 +114,16 @@ class PipelineModel:
             channels.setdefault(status.channel, Figures()).take(status, self._clock())
 
         self._told(status.port.operator, take, is_here=is_here, is_fact=False)
+
+    def process_status(self, status: ProcessStatus) -> None:
+        """What a process uses; of a run that is not known yet nothing is kept."""
+        with self._lock:
+            run = self._runs.get(status.run)
+            if run is not None and plain_name(status.pipeline) == self.pipeline:
+                known = run.processes.setdefault((status.host, status.process), Process(status))
+                known.take(
+                    status, self._clock()
+                )  # no new version: it changes all the time, and is drawn with the seconds
 
     # --- told by the feed ---
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
+from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef, ProcessStatus
 from pypz.core.hooks.spec import hookimpl
 from pypz.sniffer.model import PipelineModel
 
@@ -30,9 +30,9 @@ class SnifferObserver:
         self._model.pipeline_finished(pipeline, outcome)
 
     @hookimpl
-    def pypz_operator_state_changed(self, operator: OperatorRef, new: str) -> None:
+    def pypz_operator_state_changed(self, operator: OperatorRef, new: str, at_utc: float) -> None:
         """A member is in another state."""
-        self._model.operator_state_changed(operator, new, is_here=self._is_here)
+        self._model.operator_state_changed(operator, new, at_utc, is_here=self._is_here)
 
     @hookimpl
     def pypz_operator_failed(self, operator: OperatorRef, during: str, error: ErrorInfo) -> None:
@@ -58,3 +58,8 @@ class SnifferObserver:
     def pypz_channel_status(self, status: ChannelStatus) -> None:
         """Figures of a port."""
         self._model.channel_status(status, is_here=self._is_here)
+
+    @hookimpl
+    def pypz_process_status(self, status: ProcessStatus) -> None:
+        """What a process uses."""
+        self._model.process_status(status)

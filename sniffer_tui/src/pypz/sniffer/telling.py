@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PortRef
+from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PortRef, ProcessStatus
 
 STATE_ORDER: Final = (
     "",
@@ -31,6 +31,10 @@ PORT_ORDER: Final = ("", "opening", "open", "ended", "closed", "failed")
 
 RATE_WINDOW_S: Final = 5.0
 """Seconds over which a rate is taken (chosen: ten statuses)."""
+
+STEP_S: Final = 2.0
+STEPS: Final = 60
+"""How rates of the past are kept: as many steps of so many seconds, two minutes (chosen: they fill a line)."""
 
 JUST_SEEN_S: Final = 3.0
 """A run that began longer ago, and whose end is seen within that time of its first sight, had ended before the viewer
@@ -53,12 +57,69 @@ def further(order: tuple[str, ...], one: str, other: str) -> str:
     return max(one, other, key=place)
 
 
+class History:
+    """A count over the last minutes, in steps of `STEP_S`; of bounded size."""
+
+    def __init__(self) -> None:
+        self._counts: deque[tuple[int, float]] = deque(maxlen=STEPS + 1)
+
+    def add(self, now: float, count: float) -> None:
+        """Note how high the count stands."""
+        step = int(now // STEP_S)
+        if self._counts and self._counts[-1][0] >= step:
+            self._counts[-1] = self._counts[-1][0], count
+        else:
+            self._counts.append((step, count))
+
+    def rates(self, now: float) -> list[float]:
+        """Growth a second in each step from the first one seen, or `STEPS` ago, until the last whole one; oldest first.
+
+        >>> history = History()
+        >>> for moment, count in (0, 10), (2, 14), (6, 20): history.add(moment, count)
+        >>> history.rates(9)
+        [2.0, 0.0, 3.0]
+        """
+        last = int(now // STEP_S) - 1
+        counts = dict(self._counts)
+        if not counts:
+            return []
+        first = max(min(counts), last - STEPS)
+        before = next((count for step, count in reversed(self._counts) if step <= first), self._counts[0][1])
+        found: list[float] = []
+        for step in range(first + 1, last + 1):
+            count = counts.get(step, before)
+            found.append(max(0.0, count - before) / STEP_S)
+            before = count
+        return found
+
+
+@dataclass
+class Process:
+    """What a process uses."""
+
+    latest: ProcessStatus
+    load: float | None = None
+    """Part of one core that it took lately; None until two measurements are known."""
+    history: History = field(default_factory=History)
+
+    def take(self, status: ProcessStatus, now: float) -> None:
+        """Keep what is newer, by the clock of the process itself."""
+        passed_s = status.clock_s - self.latest.clock_s
+        if passed_s > 0:
+            self.load = max(0.0, status.cpu_s - self.latest.cpu_s) / passed_s
+            self.latest = status
+        self.history.add(now, status.cpu_s)
+
+
 @dataclass
 class Figures:
     """The figures of a port on one channel."""
 
     state: str = ""
     latest: ChannelStatus | None = None
+    told_at: float = 0.0
+    """When the latest ones came, by the viewer's clock."""
+    history: History = field(default_factory=History)
     _records_at: deque[tuple[float, int]] = field(default_factory=deque)
 
     @property
@@ -70,7 +131,8 @@ class Figures:
         """Keep what is newer: counts only rise; the sender's clock decides between equal counts alone."""
         self.state = further(PORT_ORDER, self.state, status.state)
         if self.latest is None or _order(status) > _order(self.latest):
-            self.latest = status
+            self.latest, self.told_at = status, now
+            self.history.add(now, status.records)
             if not self._records_at or self._records_at[-1][1] != status.records:
                 self._records_at.append((now, status.records))
 
@@ -120,6 +182,8 @@ class Start:
 
     ref: OperatorRef
     state: str = ""
+    entered: dict[str, float] = field(default_factory=dict)
+    """When each state was entered, in seconds since 1970 by the member's clock; 0 where nobody told."""
     exit_code: int | None = None
     error: ErrorInfo | None = None
     during: str = ""
@@ -133,9 +197,16 @@ class Start:
         """Whether nothing more is to be expected of this start."""
         return self.exit_code is not None
 
-    def enter(self, state: str) -> None:
-        """Go on to ``state``; news of an earlier one come too late and change nothing."""
+    def enter(self, state: str, at_utc: float = 0.0) -> None:
+        """Go on to ``state``; news of an earlier one come too late to change anything but the time line."""
         self.state = further(STATE_ORDER, self.state, state)
+        if not self.entered.get(state):
+            self.entered[state] = at_utc
+
+    @property
+    def time_line(self) -> list[tuple[str, float]]:
+        """States in the order in which a start passes through them, with the moment of each."""
+        return sorted(self.entered.items(), key=lambda item: _state_place(item[0]))
 
     def port(self, port: PortRef) -> Port:
         """The port of that name, made when it is new."""
@@ -196,6 +267,10 @@ class Run:
     """Size of each group by name of the principal; empty when nobody told."""
     started_utc: float = 0.0
     """By the starter's clock, to be read only; 0 when nobody told."""
+    processes: dict[tuple[str, int], Process] = field(default_factory=dict)
+    """By host and process id."""
+    dto: str = ""
+    """The pipeline as it runs, as YAML; "" when nobody told."""
     outcome: str = ""
     ended_at: float | None = None
     had_ended: bool = False

@@ -15,6 +15,9 @@ from pypz.core.hooks.events import ChannelStatus
 STATUS_INTERVAL_S: Final = 0.5
 """Seconds between two figures of a port (design 2: twice a second at most)."""
 
+PARTITIONS_TOLD: Final = 32
+"""Partitions that a port tells at most, so that its figures stay small (chosen)."""
+
 
 class Figures:
     """Tells the figures of all ports of one member."""
@@ -68,7 +71,16 @@ class Figures:
         if ends.input is not None:
             return [self._of_input(ends, ends.input)]
         return [
-            ChannelStatus(ends.ref, name, ends.state, out.records, out.blocks, out.size_bytes, at_utc=time.time())
+            ChannelStatus(
+                ends.ref,
+                name,
+                ends.state,
+                out.records,
+                out.blocks,
+                out.size_bytes,
+                at_utc=time.time(),
+                partitions=tuple(range(out.info.partitions)[:PARTITIONS_TOLD]),
+            )
             for name, out in ends.outputs.items()
         ]
 
@@ -77,6 +89,7 @@ class Figures:
         entries, records = self._lag(ends, end)
         with m.changed:
             waits_for = "" if end.has_records() else end.waiting_for()
+            places = {number: end.places[number].position for number in sorted(end.places)[:PARTITIONS_TOLD]}
         return ChannelStatus(
             ends.ref,
             end.info.name,
@@ -88,6 +101,8 @@ class Figures:
             records,
             waits_for,
             time.time(),
+            tuple(places),
+            tuple(places.values()),
         )
 
     def _lag(self, ends: PortEnds, end: InputEnd) -> tuple[int | None, int | None]:

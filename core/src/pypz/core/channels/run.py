@@ -19,6 +19,7 @@ from pypz.core.channels.session import MemberSession, own_host
 from pypz.core.channels.spi import Guarantee, Member, MemberNote, StatusEntry, StatusStream, Transport, Unit
 from pypz.core.channels.standing import forget
 from pypz.core.channels.status import StatusHub, pack, unpack, with_prefix
+from pypz.core.channels.usage import ProcessUsage
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PypzError, RunConflictError
 from pypz.core.commons.faults import collecting, refuse
 from pypz.core.commons.parameters import given_value
@@ -460,20 +461,21 @@ class PipelineRun:
     def _begin(self) -> None:
         """From here on this process beats for the run and relays what its members do."""
         self._is_open = True
+        usage = ProcessUsage(self._ref, self.host.process_status)
         for hub in self._hubs.values():
-            hub.keep_alive(self._token, self._alive)
+            hub.keep_alive(self._token, lambda: self._alive(usage))
         if self._hubs and self._is_relaying:
             self._relay = Relay(self._ref.name, self.id, [hub.stream for hub in self._hubs.values()])
             self.host.register(self._relay, f"relay {self.id} {self._token}")
         if not self._is_lone:
             self.host.pipeline_started(self._ref)
 
-    def _alive(self) -> bytes | None:
+    def _alive(self, usage: ProcessUsage) -> bytes | None:
         if not self._is_open:
             return None
         with self._lock:
             members = {session.ref.name: session.ref.start for session in self._sessions}
-        return pack(run=self.id, members=members)
+        return pack(run=self.id, members=members, usage=usage.latest().to_json())
 
     # --- members ---
 

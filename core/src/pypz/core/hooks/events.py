@@ -122,6 +122,23 @@ class PortRef(Event):
 
 
 @dataclass(frozen=True)
+class ProcessStatus(Event):
+    """What a process that executes members uses; absolute, so telling it twice changes nothing."""
+
+    pipeline: str
+    run: str
+    host: str
+    process: int
+    cpu_s: float
+    """Seconds of processor time since the process began, of all its threads."""
+    clock_s: float
+    """Seconds of a clock of that process that only grows; only differences mean anything."""
+    memory_bytes: int | None = None
+    """Resident memory now; None where the system does not tell."""
+    threads: int = 0
+
+
+@dataclass(frozen=True)
 class ErrorInfo(Event):
     """An exception as plain text; secrets masked."""
 
@@ -149,3 +166,11 @@ class ChannelStatus(Event):
     """For whom or what the port waits now, in words; empty when for nobody."""
     at_utc: float = 0.0
     """Seconds since 1970 by the member's own clock; for display only."""
+    partitions: tuple[int, ...] = ()
+    """Output ports: all of the channel; input ports: those that this member reads, the first 32 of them."""
+    positions: tuple[str, ...] = ()
+    """Input ports: for each of ``partitions``, behind which position of the transport records were handed out."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "partitions", tuple(self.partitions))
+        object.__setattr__(self, "positions", tuple(self.positions))

@@ -7,6 +7,7 @@ names, until one answers. Observing hooks only queue: one thread a host tells th
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -32,7 +33,15 @@ if TYPE_CHECKING:
     from pypz.core.channels.spi import Transport
     from pypz.core.codecs.spi import Codec
     from pypz.core.commons.loggers import ContextLoggerInterface
-    from pypz.core.hooks.events import ChannelStatus, DeployedRef, ErrorInfo, OperatorRef, PipelineRef, PortRef
+    from pypz.core.hooks.events import (
+        ChannelStatus,
+        DeployedRef,
+        ErrorInfo,
+        OperatorRef,
+        PipelineRef,
+        PortRef,
+        ProcessStatus,
+    )
     from pypz.core.specs.operator import Operator
     from pypz.deployers.base import Deployer
 
@@ -203,9 +212,10 @@ class PluginHost:
         """A run has ended for good: ``finished``, ``failed`` or ``interrupted``."""
         self._dispatcher.tell("pypz_pipeline_finished", {"pipeline": pipeline, "outcome": outcome})
 
-    def operator_state_changed(self, operator: OperatorRef, old: str, new: str) -> None:
-        """A member went from one state to another."""
-        self._dispatcher.tell("pypz_operator_state_changed", {"operator": operator, "old": old, "new": new})
+    def operator_state_changed(self, operator: OperatorRef, old: str, new: str, at_utc: float | None = None) -> None:
+        """A member went from one state to another; now, unless ``at_utc`` tells when."""
+        told = {"operator": operator, "old": old, "new": new, "at_utc": time.time() if at_utc is None else at_utc}
+        self._dispatcher.tell("pypz_operator_state_changed", told)
 
     def operator_failed(self, operator: OperatorRef, during: str, error: ErrorInfo) -> None:
         """A member failed in the state ``during``."""
@@ -228,6 +238,10 @@ class PluginHost:
         operator = status.port.operator
         key: Hashable = (operator.name, operator.start, status.port.name, status.channel)
         self._dispatcher.tell("pypz_channel_status", {"status": status}, key)
+
+    def process_status(self, status: ProcessStatus) -> None:
+        """What a process uses; takes the place of older ones that still wait."""
+        self._dispatcher.tell("pypz_process_status", {"status": status}, ("process", status.host, status.process))
 
     def deployment_changed(self, member: DeployedRef, state: str, reason: str) -> None:
         """A deployed member is in another state."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from pypz.core.channels.spi import StatusEntry, StatusStream
-from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
+from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef, ProcessStatus
 
 WAIT_S: Final = 10.0
 """Seconds of one wait for changes; `close` ends it early."""
@@ -71,7 +71,9 @@ class Told(Protocol):
 
     def pipeline_finished(self, pipeline: PipelineRef, outcome: str) -> None: ...
 
-    def operator_state_changed(self, operator: OperatorRef, old: str, new: str) -> None: ...
+    def operator_state_changed(
+        self, operator: OperatorRef, old: str, new: str, at_utc: float | None = None
+    ) -> None: ...
 
     def operator_failed(self, operator: OperatorRef, during: str, error: ErrorInfo) -> None: ...
 
@@ -82,6 +84,8 @@ class Told(Protocol):
     def port_closed(self, port: PortRef) -> None: ...
 
     def channel_status(self, status: ChannelStatus) -> None: ...
+
+    def process_status(self, status: ProcessStatus) -> None: ...
 
 
 class Receiver:
@@ -282,6 +286,9 @@ class Receiver:
     def _tell_state(self, values: Mapping[str, Any]) -> None:
         old, new = _text(values.get("old", "")), _text(values["new"])
         way = [_text(state) for state in values.get("way", [new])]
+        moments = [_number(moment) for moment in values.get("way_utc", ())]
+        if len(moments) != len(way):  # of an earlier version
+            moments = [*[0.0] * (len(way) - 1), _number(values.get("at_utc", 0.0))]
         if (operator := self._member(values, "state")) is None:
             return
         start, told = self._ways.get(operator.name, ("", []))
@@ -291,7 +298,7 @@ class Receiver:
         self._ways[operator.name] = operator.start, way
         before = [old if len(way) == 1 else "", *way]
         for place in range(len(told), len(way)):
-            self._host.operator_state_changed(operator, before[place], way[place])
+            self._host.operator_state_changed(operator, before[place], way[place], moments[place])
 
     def _tell_failed(self, values: Mapping[str, Any]) -> None:
         during, error = _text(values.get("during", "")), ErrorInfo.from_json(values["error"])
@@ -333,11 +340,14 @@ class Receiver:
             self._host.pipeline_finished(PipelineRef(self._current.info.pipeline, run), outcome)
 
     def _tell_alive(self, values: Mapping[str, Any]) -> None:
-        if self._on_alive is None or self._current is None or values["run"] != self._current.info.run:
+        if self._current is None or values["run"] != self._current.info.run:
             return
         now = time.monotonic()
         for name, start in dict(values["members"]).items():
-            self._on_alive(_text(name), _text(start), now)
+            if self._on_alive is not None:
+                self._on_alive(_text(name), _text(start), now)
+        if values.get("usage") is not None:
+            self._host.process_status(ProcessStatus.from_json(values["usage"]))
 
 
 _TOPICS: Final[Mapping[str, Callable[[Receiver, Mapping[str, Any]], None]]] = {

@@ -45,7 +45,7 @@ class Relay:
         """
         self._pipeline = pipeline
         self._run = run
-        self._ways: dict[str, tuple[str, list[str]]] = {}
+        self._ways: dict[str, tuple[str, list[str], list[float]]] = {}
         self._lanes = [_Lane(stream, f"pypz-relay-{place}") for place, stream in enumerate(streams)]
 
     def close(self, timeout_s: float) -> bool:
@@ -60,15 +60,15 @@ class Relay:
         return all([lane.join(deadline - time.monotonic()) for lane in self._lanes])
 
     @hookimpl
-    def pypz_operator_state_changed(self, operator: OperatorRef, old: str, new: str) -> None:
+    def pypz_operator_state_changed(self, operator: OperatorRef, old: str, new: str, at_utc: float) -> None:
         """Keep ``state/<member>``; with it stand all states of this start, since a newer value takes the place of one that
         waits.
         """
         if self._is_mine(operator):
-            start, way = self._ways.get(operator.name, ("", []))
-            way = [*way, new] if start == operator.start else [new]
-            self._ways[operator.name] = operator.start, way
-            values = {"operator": operator.to_json(), "old": old, "new": new, "way": way}
+            start, way, moments = self._ways.get(operator.name, ("", [], []))
+            way, moments = ([*way, new], [*moments, at_utc]) if start == operator.start else ([new], [at_utc])
+            self._ways[operator.name] = operator.start, way, moments
+            values = {"operator": operator.to_json(), "old": old, "new": new, "way": way, "way_utc": moments}
             self._fact(operator, f"state/{operator.name}", values)
 
     @hookimpl

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from pypz.core.channels.spi import Transport
     from pypz.core.codecs.spi import Codec
     from pypz.core.commons.loggers import ContextLoggerInterface
-    from pypz.core.hooks.events import ChannelStatus, DeployedRef, ErrorInfo, OperatorRef, PipelineRef, PortRef
+    from pypz.core.hooks.events import (
+        ChannelStatus,
+        DeployedRef,
+        ErrorInfo,
+        OperatorRef,
+        PipelineRef,
+        PortRef,
+        ProcessStatus,
+    )
     from pypz.core.specs.operator import Operator
     from pypz.deployers.base import Deployer
 
@@ -120,13 +128,14 @@ def pypz_pipeline_finished(pipeline: PipelineRef, outcome: str) -> None:
 
 
 @hookspec
-def pypz_operator_state_changed(operator: OperatorRef, old: str, new: str) -> None:
+def pypz_operator_state_changed(operator: OperatorRef, old: str, new: str, at_utc: float) -> None:
     """A member went from one state of the executor to another; never dropped.
 
     Args:
         operator: Which start of which member.
         old: Name of the state it left, such as ``StateOperationInit``; empty when not known.
         new: Name of the state it is in.
+        at_utc: When, in seconds since 1970 by the member's own clock; for display only, 0 where it is not known.
     """
 
 
@@ -159,6 +168,14 @@ def pypz_port_closed(port: PortRef) -> None:
 @hookspec
 def pypz_channel_status(status: ChannelStatus) -> None:
     """Figures of a port on a channel; at most twice a second each, the latest kept when there are more."""
+
+
+@hookspec
+def pypz_process_status(status: ProcessStatus) -> None:
+    """What a process that executes members uses; at most once a second, the latest kept when there are more.
+
+    Told of processes that are connected to a location; what a member without channels uses is not told.
+    """
 
 
 @hookspec

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
+from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef, ProcessStatus
 from pypz.core.hooks.host import PluginHost
 from pypz.executors.commons import ENDED_WELL
 
@@ -99,10 +99,10 @@ class News:
     def pipeline_finished(self, pipeline: PipelineRef, outcome: str) -> None:
         """Told by the process that began the run."""
 
-    def operator_state_changed(self, operator: OperatorRef, old: str, new: str) -> None:
+    def operator_state_changed(self, operator: OperatorRef, old: str, new: str, at_utc: float | None = None) -> None:
         def note(known: _Known) -> None:
             known.state = new
-            self._host.operator_state_changed(operator, old, new)
+            self._host.operator_state_changed(operator, old, new, at_utc)
 
         self._take(operator, ("state", operator.start, new), note)
 
@@ -130,6 +130,9 @@ class News:
 
     def channel_status(self, status: ChannelStatus) -> None:
         self._take(status.port.operator, None, lambda known: self._host.channel_status(status))
+
+    def process_status(self, status: ProcessStatus) -> None:
+        self._host.process_status(status)
 
     def _take(self, operator: OperatorRef, key: Hashable | None, note: Callable[[_Known], None]) -> None:
         """Hand on what was not told before; a stream that is read anew after trouble repeats itself."""
