@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from pypz.cli.given import unexpected
 from pypz.cli.main import app
 from pypz.cli.settings import Settings, read_settings
-from pypz.cli.target import load_pipeline, unexpected
+from pypz.cli.target import load_pipeline
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.commons.origins import origin_of
 

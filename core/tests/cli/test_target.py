@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pypz.cli.target import load_pipeline, parse_parameter, unexpected
+from pypz.cli.given import parse_parameter, unexpected
+from pypz.cli.target import load_pipeline
 from pypz.core.commons.errors import ConfigurationError
 
 

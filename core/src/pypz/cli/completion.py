@@ -25,10 +25,11 @@ def complete_pipeline(incomplete: str) -> list[str]:
 
 
 def complete_parameter(ctx: Any, incomplete: str) -> list[str]:
-    """``>name=``, ``>>name=`` of the pipeline that stands on the command line already."""
+    """``>name=``, ``>>name=``, and behind the first letter ``operator.name=``, of the pipeline that stands there already."""
     if "=" in incomplete:
         return []
-    from pypz.cli.target import described_parameters, load_pipeline
+    from pypz.cli.given import described_parameters
+    from pypz.cli.target import load_pipeline
 
     # Behind an option that has no value yet the parser leaves the arguments where they are.
     target = ctx.params.get("target") or ctx.params.get("first") or next(iter(ctx.args), None)
@@ -37,7 +38,11 @@ def complete_parameter(ctx: Any, incomplete: str) -> list[str]:
             pipeline = load_pipeline(target, mock_nonexistent=True)
         except Exception:  # noqa: BLE001 - a completion says nothing rather than an error
             return []
-    found = {f"{'>' * level}{name}=" for level, _, name, _ in described_parameters(pipeline)}
+    found = set()
+    for level, instance, name, _ in described_parameters(pipeline):
+        found.add(f"{'>' * level}{name}=")
+        if incomplete:
+            found.add(f"{instance.get_full_name()}.{name}=".partition(".")[2])
     return sorted(name for name in found if name.startswith(incomplete))
 
 

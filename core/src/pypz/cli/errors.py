@@ -6,9 +6,9 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import typer
 
@@ -18,25 +18,48 @@ INTERRUPTED: Final = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells do, and ``ExitCodes.SigTerm``."""
 
 
-def fail(text: str, code: int = 1) -> NoReturn:
-    """Say what is wrong on stderr and end the command."""
+def fail(*texts: str, code: int = 1) -> NoReturn:
+    """Say on stderr what is wrong, a line or more for each text, and end the command."""
     from rich.text import Text
 
     from pypz.cli.screen import stderr
 
-    stderr().print(Text.assemble(("pypz: error: ", "bold red"), text))
+    for text in texts:
+        stderr().print(Text.assemble(("pypz: error: ", "bold red"), text))
     raise typer.Exit(code)
 
 
+def as_errors(errors: list[str]) -> dict[str, Any]:
+    """What a command that gives JSON gives when it fails."""
+    return {"errors": errors}
+
+
 @contextlib.contextmanager
-def told_plainly(debug: bool) -> Iterator[None]:
-    """Turn every error of the block into one message and an exit code."""
+def told_plainly(
+    debug: bool, as_json: Callable[[list[str]], dict[str, Any]] | bool = False, *, on_one_line: bool = False
+) -> Iterator[None]:
+    """Turn every error of the block into messages and an exit code.
+
+    Args:
+        debug: The traceback is shown, too.
+        as_json: The errors are also written to stdout, as an object; true: `as_errors`, else what is given makes it.
+        on_one_line: That object is one of many, each on a line.
+    """
+    from pypz.cli.screen import as_json_line, as_json_text
+
+    def tell(texts: list[str], code: int) -> NoReturn:
+        if as_json:
+            told = as_errors(texts) if as_json is True else as_json(texts)
+            sys.stdout.write(as_json_line(told) if on_one_line else as_json_text(told))
+            sys.stdout.flush()
+        fail(*texts, code=code)
+
     try:
         yield
     except KeyboardInterrupt:
         if debug:
             traceback.print_exc()
-        fail("interrupted", INTERRUPTED)
+        tell(["interrupted"], INTERRUPTED)
     except (typer.Exit, typer.Abort):
         raise
     except BrokenPipeError:  # whoever read our lines, such as `head`, has gone
@@ -45,13 +68,17 @@ def told_plainly(debug: bool) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - each is told, and the process ends with its code
         if debug:
             traceback.print_exc()
-        fail(in_words(error, debug), error.exit_code if isinstance(error, PipelineFailedError) else 1)
+        texts = getattr(error, "texts", None) or [in_words(error, debug)]
+        tell(texts, error.exit_code if isinstance(error, PipelineFailedError) else 1)
 
 
 def in_words(error: BaseException, debug: bool = False) -> str:
     """The error's own text where it is one of ours; else also its type and place."""
     if isinstance(error, MissingParametersError):
-        return f"{error}\nOn this command line: -p '>>NAME=VALUE' for all plugins, -p '>NAME=VALUE' for all operators"
+        return (
+            f"{error}\nOn this command line: -p '>>NAME=VALUE' for all plugins, -p '>NAME=VALUE' for all operators, "
+            "-p OPERATOR.NAME=VALUE and -p OPERATOR.PORT.NAME=VALUE for one"
+        )
     if isinstance(error, PypzError):
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)

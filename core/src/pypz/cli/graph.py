@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pypz.cli.errors import told_plainly
+from pypz.cli.given import nested_of
 from pypz.cli.options import AsJson, Debug, Parameters, PipelineName, Target
 from pypz.cli.screen import as_json_text
-from pypz.cli.target import load_pipeline, nested_of
+from pypz.cli.target import load_pipeline
 from pypz.core.specs.plugin import OutputPortPlugin
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def graph(
 
     The exit code is 0, or 1 when the pipeline cannot be made.
     """
-    with told_plainly(debug):
+    with told_plainly(debug, as_json):
         found = graph_of(load_pipeline(target, name, parameter or [], mock_nonexistent=True))
         if as_json:
             sys.stdout.write(as_json_text(dataclasses.asdict(found)))

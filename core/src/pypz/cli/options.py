@@ -24,7 +24,7 @@ Parameters = Annotated[
         "--parameter",
         "-p",
         metavar="NAME=VALUE",
-        help="Set a parameter, as often as wanted; '>>name=value' for all ports.",
+        help="Set a parameter, as often as wanted; '>>name=value' for all ports, operator.port.name=value for one.",
         autocompletion=complete_parameter,
     ),
 ]

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pypz.cli.errors import told_plainly
+from pypz.cli.given import nested_of
 from pypz.cli.options import AsJson, Debug, Parameters, PipelineName, Target
 from pypz.cli.screen import as_json_text, stdout
-from pypz.cli.target import load_instance, nested_of, split_names
+from pypz.cli.target import load_instance, split_names
 from pypz.core.commons import secrets
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.commons.origins import defaults_of, origin_of
@@ -67,7 +68,7 @@ def params(
 
     A required parameter is marked with *. The exit code is 0, or 1 when there is no such class or instance.
     """
-    with told_plainly(debug):
+    with told_plainly(debug, as_json):
         target, only = split_names(target, only)
         whole = load_instance(target, name, parameter or [])
         found = describe(_chosen(whole, only))

@@ -74,7 +74,7 @@ def peek(
     With --json each line is an object: channel, partition, position, index, writer, run, record.
     The exit code is 0, 1 when there is no such channel or something in it could not be decoded, 130 after Ctrl-C.
     """
-    with told_plainly(debug):
+    with told_plainly(debug, as_json, on_one_line=True):
         if follow and last is not None:
             raise ConfigurationError("--follow with --last: there is no last record of what goes on; leave one out")
         conditions = [read_condition(text) for text in where or []]

@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pypz.cli.errors import told_plainly
+from pypz.cli.given import unexpected
 from pypz.cli.options import AsJson, Debug, Parameters, PipelineName, Target
 from pypz.cli.parameters import table_of
 from pypz.cli.planning import EdgePlan, Plan, make_plan
 from pypz.cli.screen import as_json_text, stderr, stdout
-from pypz.cli.target import load_pipeline, unexpected
+from pypz.cli.target import load_pipeline
 from pypz.core.commons.errors import PypzWarning
 from pypz.core.hooks.host import PluginHost
 
@@ -39,12 +40,14 @@ def plan(
 
     The exit code is 0 when a start would go on, 1 when it would be refused.
     """
-    with told_plainly(debug):
+    with told_plainly(debug, as_json and _nothing_but):
+        faults: list[str] = []
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", PypzWarning)
-            pipeline = load_pipeline(target, name, parameter or [], mock_nonexistent=True)
+            pipeline = load_pipeline(target, name, parameter or [], mock_nonexistent=True, faults=faults)
         with stderr().status("asking the locations"):
             found = make_plan(pipeline, PluginHost.default(), offline=offline, fresh=fresh)
+        found.errors = [*faults, *found.errors]
         found.warnings += [str(one.message) for one in caught if issubclass(one.category, PypzWarning)]
         found.warnings += list(unexpected(pipeline, parameter or []))
         found.warnings = list(dict.fromkeys(found.warnings))
@@ -56,13 +59,18 @@ def plan(
             raise typer.Exit(1)
 
 
+def _nothing_but(errors: list[str]) -> dict[str, Any]:
+    """What is planned when there is no pipeline to plan."""
+    return dataclasses.asdict(Plan(None, errors=errors))
+
+
 def _show(found: Plan, brief: bool) -> None:
     console = stdout()
 
     def say(text: str, style: str = "") -> None:
         console.print(text, style=style, soft_wrap=True)
 
-    say(found.pipeline, "bold")
+    say(str(found.pipeline), "bold")
     for one in found.operators:
         replicas = "" if len(one.members) == 1 else f", {len(one.members)} members: {', '.join(one.members)}"
         say(f"  {one.operator}  ({one.of_class}){replicas}")

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pypz.cli.given import nested_of
 from pypz.cli.parameters import Described, describe
-from pypz.cli.target import nested_of
 from pypz.core.channels.port import ChannelPort, channel_ports_of
 from pypz.core.channels.retiring import Place, places_at
 from pypz.core.channels.run import address_of_port, faults_of, namespace_of, operators_of, status_name
@@ -62,7 +62,8 @@ class ChannelPlan:
 class Plan:
     """Everything, as ``pypz plan --json`` gives it."""
 
-    pipeline: str
+    pipeline: str | None
+    """None when it cannot be made at all."""
     operators: list[Member] = field(default_factory=list)
     parameters: list[Described] = field(default_factory=list)
     edges: list[EdgePlan] = field(default_factory=list)

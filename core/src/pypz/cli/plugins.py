@@ -23,7 +23,7 @@ def plugins(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Show the installed plugins: where each comes from, what it brings, why one is not loaded, and what is odd."""
-    with told_plainly(debug):
+    with told_plainly(debug, as_json):
         reports = _tried_out(PluginHost())
         if as_json:
             sys.stdout.write(json.dumps([dataclasses.asdict(report) for report in reports], indent=2) + "\n")

@@ -60,7 +60,7 @@ def retire(
 
     The exit code is 0, or 1 when it was refused, also by your answer.
     """
-    with told_plainly(debug):
+    with told_plainly(debug, as_json):
         if not everything:
             first, member = split_names(first, member)
         if everything == (member is not None):

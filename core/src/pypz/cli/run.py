@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import typer
 
 from pypz.cli.errors import told_plainly
+from pypz.cli.given import unexpected
 from pypz.cli.live import shown
 from pypz.cli.options import Debug, Parameters, PipelineName, Strict, Target
 from pypz.cli.screen import as_json_text, stderr
 from pypz.cli.settings import read_settings
-from pypz.cli.target import load_pipeline, unexpected
+from pypz.cli.target import load_pipeline
 from pypz.core.commons.errors import PipelineFailedError, PluginError
 from pypz.core.hooks.host import PluginHost
-from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.commons import ExecutionMode
 from pypz.executors.pipeline.executor import Isolation, OnFailure, PipelineExecutor
 
@@ -59,14 +60,16 @@ def run(
     pypz run letters:Letters -p '>>channelLocation=localhost:9092' -p '>replicationFactor=2'
 
     Ctrl-C drains and commits, a second one ends at once. The exit code is that of the first operator that failed, or 130.
-    With --json an object: pipeline, outcome (finished, failed or interrupted), exit_codes by operator, error or null.
+    With --json an object: pipeline, outcome (finished, failed, interrupted, refused), exit_codes by operator, error or null.
     """
-    with told_plainly(debug):
+    outcome = _Outcome()
+    with told_plainly(debug, as_json and outcome.with_errors):
         settings = read_settings()
         host = PluginHost.default()
         if strict or settings.strict:
             _refuse_failed_plugins(host)
         pipeline = load_pipeline(target, name, parameter or [])
+        outcome.pipeline = pipeline.get_full_name()
         for warning in unexpected(pipeline, parameter or []):
             stderr().print(f"pypz: warning: {warning}")
         wants_logs = log if log is not None else settings.log and not as_json
@@ -77,17 +80,29 @@ def run(
             with shown(host, pipeline):
                 codes = executor.start(mode)
         except PipelineFailedError as error:
-            if as_json:
-                _tell(pipeline, "failed", error.exit_codes, str(error))
+            outcome.exit_codes = error.exit_codes
             raise
         if as_json:
-            _tell(pipeline, "interrupted" if any(codes.values()) else "finished", codes, None)
+            outcome.exit_codes = codes
+            told = outcome.as_json("interrupted" if any(codes.values()) else "finished", None)
+            sys.stdout.write(as_json_text(told))
         raise typer.Exit(next((code for code in codes.values() if code), 0))
 
 
-def _tell(pipeline: Pipeline, outcome: str, codes: dict[str, int], error: str | None) -> None:
-    told = {"pipeline": pipeline.get_full_name(), "outcome": outcome, "exit_codes": codes, "error": error}
-    sys.stdout.write(as_json_text(told))
+@dataclass
+class _Outcome:
+    """What became of it, for ``--json``."""
+
+    pipeline: str | None = None
+    """None when it could not be made."""
+    exit_codes: dict[str, int] = field(default_factory=dict)
+    """By operator; empty when nothing was started."""
+
+    def as_json(self, outcome: str, error: str | None) -> dict[str, Any]:
+        return {"pipeline": self.pipeline, "outcome": outcome, "exit_codes": self.exit_codes, "error": error}
+
+    def with_errors(self, errors: list[str]) -> dict[str, Any]:
+        return self.as_json("failed" if self.exit_codes else "refused", "\n".join(errors))
 
 
 def _refuse_failed_plugins(host: PluginHost) -> None:

@@ -10,7 +10,7 @@ strict = false
 ">>channelLocation" = "kafka://localhost:9092"
 ```
 
-What is set later wins: code, YAML file, ``pypz.toml``, ``PYPZ_PARAMETERS``, ``-p``.
+Parameters here and in the variables are defaults: they give way to what code or a YAML file says.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which pipeline a command is about: ``package.module:Class``, or a YAML or JSON file; and the parameters given with it."""
+"""Which pipeline a command is about: ``package.module:Class``, or a YAML or JSON file."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import inspect
 import re
 import sys
 import traceback
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, cast
@@ -18,37 +16,23 @@ from typing import Any, Final, cast
 import yaml
 
 from pypz.cli.completion import pipelines_in
-from pypz.cli.settings import PARAMETERS_VARIABLE, parameters_of_environment, read_settings
-from pypz.core.commons.errors import ConfigurationError, PypzError, PypzWarning
+from pypz.cli.given import SeveralFaultsError, set_given
+from pypz.cli.settings import read_settings
+from pypz.core.commons.errors import ConfigurationError, PypzError
 from pypz.core.commons.origins import setting_from
-from pypz.core.specs._interception import is_instance
-from pypz.core.specs.instance import Instance, Internals
+from pypz.core.specs.instance import Instance
 from pypz.core.specs.pipeline import Pipeline
 
 FILES: Final = (".yaml", ".yml", ".json")
 
-_WORDS: Final[dict[str, Any]] = {"true": True, "false": False, "null": None, "~": None}
-
-
-@dataclass(frozen=True)
-class Given:
-    """One parameter that the user gave outside of code and files."""
-
-    source: str
-    """Where: ``-p``, ``PYPZ_PARAMETERS``, or the settings' file."""
-    text: str
-    """As it stands there, for messages about it."""
-    name: str
-    value: Any
-
-    @property
-    def place(self) -> str:
-        """What a message calls it."""
-        return f"{self.source} {self.text!r}"
-
 
 def load_pipeline(
-    target: str | None, name: str | None = None, parameters: Iterable[str] = (), *, mock_nonexistent: bool = False
+    target: str | None,
+    name: str | None = None,
+    parameters: Iterable[str] = (),
+    *,
+    mock_nonexistent: bool = False,
+    faults: list[str] | None = None,
 ) -> Pipeline:
     """Make the pipeline that the user names; the current folder, that of the
     settings, and ``src`` in them are put on ``sys.path``, so that user modules are found.
@@ -58,11 +42,12 @@ def load_pipeline(
         name: Name of the pipeline; left out, what the file says, or the class's own name as in ``demo_pipeline``.
         parameters: ``NAME=VALUE`` each, set in this order, behind those of the settings.
         mock_nonexistent: Classes that a file names and that are not installed are mocked, for those who only look.
+        faults: Takes what is wrong with parameters, so that those who tell everything can go on with the others.
 
     Raises:
-        ConfigurationError: The target, a value or a name makes no sense; tells the way out.
+        ConfigurationError: The target, values or names make no sense; tells the way out, of all parameters at once.
     """
-    made = _load(target, name, parameters, Pipeline, mock_nonexistent)
+    made = _load(target, name, parameters, Pipeline, mock_nonexistent, faults)
     assert isinstance(made, Pipeline)
     return made
 
@@ -73,7 +58,12 @@ def load_instance(target: str | None, name: str | None = None, parameters: Itera
 
 
 def _load(
-    target: str | None, name: str | None, parameters: Iterable[str], kind: type[Any], mock_nonexistent: bool
+    target: str | None,
+    name: str | None,
+    parameters: Iterable[str],
+    kind: type[Any],
+    mock_nonexistent: bool,
+    faults: list[str] | None = None,
 ) -> Instance[Any]:
     settings = read_settings()
     sources = (folder / part for folder in (settings.folder, Path.cwd()) for part in ("src", "."))
@@ -89,11 +79,11 @@ def _load(
         target = str(settings.folder / target) if _is_file(target) else target
     made: Instance[Any]
     made = _from_file(Path(target), name, mock_nonexistent) if _is_file(target) else _from_module(target, name, kind)
-    for given in given_parameters(parameters):
-        with setting_from(given.source), warnings.catch_warnings():
-            if given.source != "-p":  # what is a default for many pipelines need not reach something in each
-                warnings.simplefilter("ignore", PypzWarning)
-            _set(made, given)
+    found = set_given(made, parameters)
+    if faults is not None:
+        faults += found
+    elif found:
+        raise SeveralFaultsError(found)
     return made
 
 
@@ -105,79 +95,10 @@ def split_names(first: str | None, second: str | None) -> tuple[str | None, str 
     return first, second
 
 
-def given_parameters(parameters: Iterable[str] = ()) -> list[Given]:
-    """All parameters that the user gave, in the order in which they are set: settings, environment, command line."""
-    settings = read_settings()
-    found = [Given(settings.source, f"{name}={value}", name, value) for name, value in settings.parameters.items()]
-    found += [Given(PARAMETERS_VARIABLE, text, *parse_parameter(text)) for text in parameters_of_environment()]
-    return found + [Given("-p", text, *parse_parameter(text)) for text in parameters]
-
-
-def unexpected(pipeline: Pipeline, parameters: Iterable[str] = ()) -> Iterator[str]:
-    """Tell of given parameters that nothing in the pipeline expects; they are allowed, but mostly a slip."""
-    known = {name for _, _, name, _ in described_parameters(pipeline)}
-    for given in given_parameters(parameters):
-        name = given.name.lstrip("#>")
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            yield f"{given.place}: nothing in the pipeline expects {name!r}" + (f"; meant {near[0]!r}?" if near else "")
-
-
-def described_parameters(instance: Any, level: int = 0) -> Iterator[tuple[int, Any, str, dict[str, Any]]]:
-    """Level, instance, name and description of every described parameter of an instance and all nested in it."""
-    for name, description in instance.get_expected_parameters().items():
-        yield level, instance, name, description
-    for nested in nested_of(instance):
-        yield from described_parameters(nested, level + 1)
-
-
-def nested_of(instance: Any) -> list[Any]:
-    """What is nested in an instance, without the proxies of replicas."""
-    return [nested for nested in Internals(instance).nested_instances.values() if is_instance(nested)]
-
-
-def _set(pipeline: Instance[Any], given: Given) -> None:
-    try:
-        pipeline.set_parameter(given.name, given.value)
-    except (TypeError, ConfigurationError) as error:
-        is_number = given.source == "-p" and isinstance(given.value, int | float | None)
-        hint = f"; for text write -p \"{given.name}='{given.value}'\"" if is_number else ""
-        raise ConfigurationError(f"{given.place}: {error}{hint}") from error
-
-
 def _is_file(target: str) -> bool:
     return target.lower().endswith(FILES) or (
         ":" not in target and not target.endswith(".py") and Path(target).is_file()
     )
-
-
-def parse_parameter(given: str) -> tuple[str, Any]:
-    """Split ``NAME=VALUE``; the value is a number, true, false, null, text, or YAML where it begins with [ { or a quote.
-
-    >>> parse_parameter(">>channelLocation=localhost:9092")
-    ('>>channelLocation', 'localhost:9092')
-    >>> parse_parameter("hosts=[a, b]"), parse_parameter("count=3"), parse_parameter("version='3'")
-    (('hosts', ['a', 'b']), ('count', 3), ('version', '3'))
-    """
-    name, found, text = given.partition("=")
-    if not found or not name.strip():
-        raise ConfigurationError(f"-p {given!r}: expected NAME=VALUE, as in -p '>>channelLocation=localhost:9092'")
-    return name.strip(), _value(text.strip(), given)
-
-
-def _value(text: str, given: str) -> Any:
-    if text[:1] in ("[", "{", '"', "'"):
-        try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigurationError(f"-p {given!r}: {' '.join(str(error).split())}") from error
-    if text in _WORDS:
-        return _WORDS[text]
-    if re.fullmatch(r"[-+]?\d+", text):
-        return int(text)
-    if re.fullmatch(r"[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?", text):
-        return float(text)
-    return text
 
 
 def _from_file(path: Path, name: str | None, mock_nonexistent: bool) -> Pipeline:

@@ -9,8 +9,9 @@ from typing import Annotated, Final
 import typer
 
 from pypz.cli.errors import told_plainly
+from pypz.cli.given import unexpected
 from pypz.cli.screen import stderr
-from pypz.cli.target import load_pipeline, unexpected
+from pypz.cli.target import load_pipeline
 from pypz.core.specs.pipeline import Pipeline
 from pypz.sniffer.documents import line_of
 from pypz.sniffer.feed import Location

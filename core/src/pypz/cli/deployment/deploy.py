@@ -10,9 +10,10 @@ import typer
 from pypz.cli.deployment.attach import stay
 from pypz.cli.deployment.place import KUBERNETES, Context, Debug, Kubeconfig, Namespace, To, Wait, deployer_at
 from pypz.cli.errors import told_plainly
+from pypz.cli.given import unexpected
 from pypz.cli.options import Parameters, PipelineName, Target
 from pypz.cli.screen import stderr
-from pypz.cli.target import load_pipeline, unexpected
+from pypz.cli.target import load_pipeline
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.specs.instance import Internals
 from pypz.core.specs.operator import Operator

@@ -38,7 +38,7 @@ def status(
 
     With --json each member is an object with "name", "state", "reason", "restarts", "host" and "since_utc" (seconds since 1970).
     """
-    with told_plainly(debug):
+    with told_plainly(debug, as_json):
         deployer = deployer_at(to, namespace, context, kubeconfig)
         if name is not None:
             check_deployed(deployer, name)

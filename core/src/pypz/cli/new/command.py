@@ -33,7 +33,7 @@ def new(
     Nothing that exists is overwritten. With --json an object: folder, files.
     The exit code is 0, or 1 when the folder is not empty, or its name cannot name a Python package.
     """
-    with told_plainly(debug):
+    with told_plainly(debug, as_json):
         made = make_project(folder)
         if as_json:
             sys.stdout.write(as_json_text({"folder": str(folder), "files": made}))

@@ -19,9 +19,6 @@ ParameterType = TypeVar("ParameterType")
 allowed_param_types = (str, int, float, set, list, dict, type(None))
 """Types a parameter's value may have, at any depth; a bool passes as int."""
 
-STORE: Final = "_pypz_parameters"
-"""Attribute of an object that holds its parameters."""
-
 DEFERRED: Final = "_pypz_deferred"
 """Attribute that holds the text of those parameters whose ``$(env:...)`` was resolved for execution."""
 
@@ -82,7 +79,7 @@ class ExpectedParameter(Generic[ParameterType]):
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
-        store = instance.__dict__.get(STORE)
+        store = instance.__dict__.get(origins.STORE)
         return None if store is None else store.get(self.name)
 
     def __set__(self, instance: Any, value: ParameterType | None) -> None:
@@ -187,7 +184,7 @@ def retrieve_parameters(
 
 def parameters_of(instance: Any) -> dict[str, Any]:
     """Give the store of an object's parameters, made at first use."""
-    return cast("dict[str, Any]", vars(instance).setdefault(STORE, {}))
+    return cast("dict[str, Any]", vars(instance).setdefault(origins.STORE, {}))
 
 
 def store_parameter(instance: Any, name: str, value: Any) -> None:

@@ -383,17 +383,19 @@ class Instance(Generic[NestedInstanceType], RegisteredInterface, ABC, metaclass=
         _collections.nest_all(self)
 
     def _pypz_set(self, name: str, value: Any) -> list[Instance[Any]]:
-        """Set by prefix; give the instances that were reached."""
-        if name[0] == "#":
-            self._pypz_store(_without_prefix(name), value)
-            return [self, *self._pypz_set_nested(name[1:], value)]
-        if name[0] == ">":
-            return self._pypz_set_nested(name[1:], value)
-        self._pypz_store(name, value)
-        return [self]
+        """Set by prefix, except where a default has to give way; give the instances that were reached."""
+        reached = self._pypz_reached(name)
+        for instance, plain in reached:
+            if not origins.gives_way(instance, plain):
+                instance._pypz_store(plain, value)
+        return [instance for instance, _ in reached]
 
-    def _pypz_set_nested(self, name: str, value: Any) -> list[Instance[Any]]:
-        return [reached for nested in self._pypz_own_nested() for reached in nested._pypz_set(name, value)]
+    def _pypz_reached(self, name: str) -> list[tuple[Instance[Any], str]]:
+        """Give the instances that a name with prefix reaches, each with the name that it has there."""
+        if not name or name[0] not in "#>":
+            return [(self, name)] if name else []
+        here = [(self, _without_prefix(name))] if name[0] == "#" else []
+        return [*here, *(one for nested in self._pypz_own_nested() for one in nested._pypz_reached(name[1:]))]
 
     def _pypz_store(self, name: str, value: Any) -> None:
         described = self._pypz_described.get(name)
