@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Final
 
 import typer
 
+from pypz.cli.deployment.place import Context, Kubeconfig, Namespace
 from pypz.cli.errors import told_plainly
-from pypz.cli.given import unexpected
+from pypz.cli.given import SeveralFaultsError, set_given, unexpected
 from pypz.cli.screen import stderr
 from pypz.cli.target import load_pipeline
+from pypz.core.commons.errors import ConfigurationError
 from pypz.core.specs.pipeline import Pipeline
+from pypz.sniffer.deployment import Deployment
 from pypz.sniffer.documents import line_of
 from pypz.sniffer.feed import Location
-from pypz.sniffer.places import location_of, pipeline_at
+from pypz.sniffer.places import location_of, pipeline_at, pipeline_names
 from pypz.sniffer.programs import snapshot, watching, write_pictures
 from pypz.sniffer.reasons import Verdict, diagnose
 from pypz.sniffer.table import member_words, short_name
@@ -37,9 +41,16 @@ def sniff(
     target: Annotated[
         str,
         typer.Argument(
-            help="package.module:Class, a YAML file that describes the pipeline, or only a location such as localhost:9092."
+            help="package.module:Class, a YAML file that describes the pipeline, only a location such as localhost:9092, or "
+            "with --from the name of a deployed pipeline."
         ),
     ],
+    deployed_to: Annotated[
+        str | None, typer.Option("--from", metavar="KIND", help="Kind of place that it is deployed to: kubernetes.")
+    ] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
     parameter: Annotated[
         list[str] | None,
         typer.Option(
@@ -68,31 +79,60 @@ def sniff(
     """Show live what the operators of a pipeline and their ports do: state, records, rate and lag.
 
     The pipeline may be started before or after. It is only watched: q ends the view, the pipeline goes on. A location alone
-    is enough: the pipeline that has run there, or the one of --name, is rebuilt from what it stored.
+    is enough: the pipeline that has run there, or the one of --name, is rebuilt from what it stored; of several, a terminal
+    asks which one is meant. Of a deployed pipeline its place is asked, too, why a member does not run.
     """
     with told_plainly(debug):
-        location = location_of(target)
+        if deployed_to is None and (found := [o for o in (namespace, context, kubeconfig) if o is not None]):
+            raise ConfigurationError(f"{found[0]!r} says where to look for what is deployed; add --from kubernetes")
+        location = None if deployed_to else location_of(target)
         locations: list[Location] | None = None if location is None else [(location, {})]
-        if location is not None:
-            pipeline = pipeline_at(location, name, lambda text: stderr().print(f"pypz: {text}"))
+        deployment: Deployment | None = None
+        if deployed_to is not None:
+            given = {"namespace": namespace, "context": context, "kubeconfig": kubeconfig}
+            deployment = Deployment(deployed_to, target, {key: str(v) for key, v in given.items() if v is not None})
+            pipeline = deployment.pipeline()
+            if faults := set_given(pipeline, parameter or []):
+                raise SeveralFaultsError(faults)
+        elif location is not None:
+            pipeline = pipeline_at(location, name or _chosen(location), lambda text: stderr().print(f"pypz: {text}"))
         else:
             pipeline = load_pipeline(target, name, parameter or [], mock_nonexistent=True)
             for warning in unexpected(pipeline, parameter or []):
                 stderr().print(f"pypz: warning: {warning}")
         if once:
-            raise typer.Exit(_look(pipeline, locations, seconds, as_json))
+            raise typer.Exit(_look(pipeline, locations, deployment, seconds, as_json))
         if as_json:
-            with watching(pipeline, locations) as model:
+            with watching(pipeline, locations, deployment) as model:
                 write_pictures(model, write_line)
             return
         if plain or wait_next:
             os.environ[PLAIN_VARIABLE] = "next" if wait_next else "1"
-        PipelineSnifferViewer(pipeline, locations).mainloop()
+        PipelineSnifferViewer(pipeline, locations, deployment).mainloop()
 
 
-def _look(pipeline: Pipeline, locations: Sequence[Location] | None, seconds: float, as_json: bool) -> int:
+def _chosen(location: str) -> str | None:
+    """Ask which one of several pipelines is meant, where somebody can answer; None: there is nothing to choose."""
+    names = pipeline_names(location)
+    if len(names) < 2 or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    for number, found in enumerate(names, 1):
+        stderr().print(f"{number:>3}  {found}", highlight=False)
+    number = 0
+    while not 1 <= number <= len(names):
+        number = typer.prompt(f"{location}: which pipeline, 1 to {len(names)}", type=int, err=True)
+    return str(names[number - 1])
+
+
+def _look(
+    pipeline: Pipeline,
+    locations: Sequence[Location] | None,
+    deployment: Deployment | None,
+    seconds: float,
+    as_json: bool,
+) -> int:
     """Write one picture; gives the exit code."""
-    with watching(pipeline, locations) as model:
+    with watching(pipeline, locations, deployment) as model:
         frame = snapshot(model, seconds)
     found = diagnose(frame)
     if as_json:

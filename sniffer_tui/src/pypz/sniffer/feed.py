@@ -14,6 +14,7 @@ from pypz.core.channels.spi import StatusStream, Transport
 from pypz.core.commons.errors import ConfigurationError, PypzError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.receiver import Receiver, RunInfo
+from pypz.sniffer.deployment import Deployment
 from pypz.sniffer.model import PipelineModel
 from pypz.sniffer.observer import SnifferObserver
 
@@ -36,6 +37,9 @@ CLOSE_S: Final = 1.0
 Location = tuple[str, dict[str, str]]
 """Address of a transport and the ports' ``channelConfig``."""
 
+DEPLOYMENT: Final = "deployment"
+"""Stands for the place that a pipeline is deployed to, among those that may give no news; no location is named so."""
+
 MEMORY_SCHEME: Final = "memory:"
 
 
@@ -47,10 +51,16 @@ class Feed:
         status_name: Name of the pipeline's status streams.
         locations: Where the streams are.
         host: Whose hooks are observed, and whose plugins make the transports; left out, the one of this process.
+        deployment: Where it is deployed, and what is asked there, too; None when that is not known.
     """
 
     def __init__(
-        self, model: PipelineModel, status_name: str, locations: Sequence[Location], host: PluginHost | None = None
+        self,
+        model: PipelineModel,
+        status_name: str,
+        locations: Sequence[Location],
+        host: PluginHost | None = None,
+        deployment: Deployment | None = None,
     ) -> None:
         self._model = model
         self._status_name = status_name
@@ -58,6 +68,8 @@ class Feed:
         self._here = PluginHost.default() if host is None else host
         self._there = PluginHost(load=False)
         self._observer = SnifferObserver(model, is_here=True)
+        self._deployment = deployment
+        self._end_of_watch: Callable[[], None] = lambda: None
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._telling = threading.Lock()
@@ -65,6 +77,7 @@ class Feed:
         self._transports: list[Transport] = []
         self._streams: list[StatusStream] = []
         self._waiting: list[tuple[str, Transport]] = []
+        self._reached: list[tuple[str, Transport]] = []
         self._receiver: Receiver | None = None
         self._thread = threading.Thread(target=self._follow, name="pypz-sniffer-feed", daemon=True)
 
@@ -72,19 +85,30 @@ class Feed:
         """Observe from now on; returns at once.
 
         Raises:
-            ConfigurationError: A location is of nobody's scheme, or its options make no sense.
+            ConfigurationError: A location is of nobody's scheme, or its options make no sense; of a deployed pipeline that
+                is shown as a notice, since its place tells something, too.
         """
         for location, options in self._locations:
-            transport = self._here.make_transport(location, options)
+            try:
+                transport = self._here.make_transport(location, options)
+            except ConfigurationError as error:
+                if self._deployment is None:
+                    raise
+                self._set_trouble(location, f"{location}: no news from there: {error}")
+                continue
             self._transports.append(transport)
-            self._waiting.append((location, transport))
+            self._reached.append((location, transport))
+        self._waiting = list(self._reached)
         self._there.register(SnifferObserver(self._model, is_here=False), "sniffer")
         self._here.register(self._observer, f"sniffer-{id(self):x}")
         self._thread.start()
+        if self._deployment is not None:
+            self._end_of_watch = self._deployment.watch(self._there, lambda text: self._set_trouble(DEPLOYMENT, text))
 
     def close(self) -> None:
         """Observe no more; idempotent. Nobody waits long for a location that does not answer."""
         self._closing.set()
+        self._end_of_watch()
         self._here.unregister(self._observer)
         if self._thread.is_alive():
             self._thread.join(CLOSE_S)
@@ -103,7 +127,7 @@ class Feed:
         self._open_all()
         while not self._closing.wait(LOOK_INTERVAL_S):
             if self._troubles or self._model.silent_s() > SILENT_S:
-                for (location, _), transport in zip(self._locations, self._transports, strict=True):
+                for location, transport in self._reached:
                     self._probe(location, transport)
                 self._closing.wait(FIRST_PAUSE_S if self._troubles else LONGEST_PAUSE_S)
 
@@ -182,7 +206,8 @@ class Feed:
                 self._troubles[place] = text
             else:
                 self._troubles.pop(place, None)
-            self._model.set_notice("; ".join(self._troubles.values()), is_blind=bool(self._troubles))
+            is_blind = any(place != DEPLOYMENT for place in self._troubles)
+            self._model.set_notice("; ".join(self._troubles.values()), is_blind=is_blind)
 
 
 def check_reach(pipeline: str, locations: Sequence[Location], *, can_run_here: bool) -> None:

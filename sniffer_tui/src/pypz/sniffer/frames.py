@@ -53,6 +53,8 @@ class LagView:
 
     records: int | None = None
     entries: int | None = None
+    is_old: bool = False
+    """Its member has given no sign of life for a while, or has not ended well: more may wait by now."""
 
     @property
     def words(self) -> str:
@@ -62,7 +64,11 @@ class LagView:
         ('12', '<=3', '<=3')
         >>> LagView(records=0, entries=0).words, LagView(records=0).words, LagView().words
         ('0', '0', '')
+        >>> LagView(records=12, is_old=True).words, LagView(0, 0, is_old=True).words
+        ('>=12', '?')
         """
+        if self.is_old:
+            return f">={self.records:,}" if self.records else "?"
         if self.records or (self.records == 0 and not self.entries):
             return f"{self.records:,}"
         return "" if self.entries is None else f"<={self.entries:,}" if self.entries else "0"
@@ -73,11 +79,11 @@ class LagView:
         if not mine or not theirs:
             return self if mine else other
         records = None if self.records is None or other.records is None else self.records + other.records
-        return LagView(records, (self.entries or 0) + (other.entries or 0))
+        return LagView(records, (self.entries or 0) + (other.entries or 0), self.is_old or other.is_old)
 
     @property
     def _told(self) -> bool:
-        return self.records is not None or self.entries is not None
+        return self.records is not None or self.entries is not None or self.is_old
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,24 @@ class PortView:
     """Records a second over the last seconds; None when that cannot be told."""
     lag: LagView = LagView()
     waits_for: str = ""
+    age_s: float = 0.0
+    """How old these figures are: they are told when they change, and each sign of life of the member vouches for them."""
+    partitions: tuple[int, ...] = ()
+    positions: tuple[str, ...] = ()
+    """Input ports: for each of ``partitions``, behind which position records were handed out."""
+
+
+@dataclass(frozen=True)
+class DeployedView:
+    """How the place that a member was deployed to sees it."""
+
+    state: str
+    """Name of a ``DeploymentState``, such as ``Running``."""
+    reason: str = ""
+    """Why, in words; empty when there is nothing to say."""
+    place: str = ""
+    host: str = ""
+    restarts: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,6 +148,10 @@ class MemberView:
     silent_s: float = 0.0
     """Seconds since its last sign of life; 0 when it runs in this process."""
     ports: tuple[PortView, ...] = ()
+    since_utc: float = 0.0
+    """When it entered its state, by its own clock; 0 when nobody told."""
+    deployed: DeployedView | None = None
+    """None where nobody told that it is deployed."""
 
 
 @dataclass(frozen=True)

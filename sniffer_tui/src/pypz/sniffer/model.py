@@ -11,12 +11,24 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef, ProcessStatus
-from pypz.sniffer.frames import Frame, LagView, MemberView, Mood, PlannedOperator, PortView
+from pypz.core.hooks.events import (
+    ChannelStatus,
+    DeployedRef,
+    ErrorInfo,
+    OperatorRef,
+    PipelineRef,
+    PortRef,
+    ProcessStatus,
+)
+from pypz.sniffer.frames import DeployedView, Frame, LagView, MemberView, Mood, PlannedOperator, PortView
 from pypz.sniffer.telling import PORT_ORDER, Figures, Member, Port, Process, Run, Start, further
 
 LOST_AFTER_S: Final = 5.0
 """Without a sign of life for that long a member counts as lost: members beat once a second at least."""
+
+OLD_AFTER_S: Final = 1.75
+"""Without a sign of life for that long nobody vouches for a member's figures any more: a lag of 0 must not stand there
+while records have waited for 2 s (issue), and a picture takes 0.2 s."""
 
 RUNS_KEPT: Final = 8
 """Runs remembered, so that late news of an old run are known as such (chosen)."""
@@ -60,6 +72,7 @@ class PipelineModel:
         self._runs: dict[str, Run] = {}
         self._opened: list[str] = []
         self._guessed: list[str] = []
+        self._deployed: dict[str, DeployedView] = {}
         self._notice = ""
         self._is_blind = False
         self._version = 0
@@ -114,6 +127,14 @@ class PipelineModel:
             channels.setdefault(status.channel, Figures()).take(status, self._clock())
 
         self._told(status.port.operator, take, is_here=is_here, is_fact=False)
+
+    def deployment_changed(self, member: DeployedRef, state: str, reason: str) -> None:
+        """A deployed member is in another state, as its place says."""
+        view = DeployedView(state, reason, member.place, member.host, member.restarts)
+        with self._lock:
+            if plain_name(member.pipeline) == self.pipeline and self._deployed.get(member.name) != view:
+                self._deployed[member.name] = view
+                self._version += 1
 
     def process_status(self, status: ProcessStatus) -> None:
         """What a process uses; of a run that is not known yet nothing is kept."""
@@ -186,7 +207,9 @@ class PipelineModel:
             now = self._clock()
             run = self._shown()
             if run is None:
-                return Frame(self.pipeline, members=self._member_views(None, now), notice=self._notice)
+                views = self._member_views(None, now)
+                mood = Mood.WAITING if all(view.deployed is None for view in views) else _mood_of_members(views)
+                return Frame(self.pipeline, mood=mood, members=views, notice=self._notice)
             members = self._member_views(run, now)
             mood = _mood_of_run(run, members)
             end = None if mood not in ENDED else run.last_heard_at if run.ended_at is None else run.ended_at
@@ -221,16 +244,19 @@ class PipelineModel:
 
     def _member_view(self, planned: PlannedOperator, member: Member | None, now: float) -> MemberView:
         start = None if member is None else member.current
+        deployed = self._deployed.get(planned.name)
         if member is None or start is None:
             ports = tuple(PortView(planned.name, p.name, p.direction, peers=p.peers) for p in planned.ports)
-            return MemberView(planned.name, planned.group, planned.index, planned.level, ports=ports)
+            mood = Mood.WAITING if deployed is None else _MOOD_OF_DEPLOYMENT.get(deployed.state, Mood.WAITING)
+            place = (planned.name, planned.group, planned.index, planned.level)
+            return MemberView(*place, mood=mood, ports=ports, deployed=deployed)
         silent_s = 0.0 if start.is_here else now - start.heard_at
         return MemberView(
             name=planned.name,
             group=planned.group,
             index=planned.index,
             level=planned.level,
-            mood=_mood_of_start(start, silent_s > LOST_AFTER_S and not self._is_blind),
+            mood=self._mood_of(start, silent_s, deployed),
             state=start.state,
             exit_code=start.exit_code,
             error="" if start.error is None else f"{start.error.type}: {start.error.message}",
@@ -241,7 +267,15 @@ class PipelineModel:
             restarts=max(0, len(member.sure) - 1),
             silent_s=silent_s,
             ports=tuple(_port_views(planned, start, now)),
+            since_utc=start.entered.get(start.state, 0.0),
+            deployed=deployed,
         )
+
+    def _mood_of(self, start: Start, silent_s: float, deployed: DeployedView | None) -> Mood:
+        mood = _mood_of_start(start, silent_s > LOST_AFTER_S and not self._is_blind)
+        if deployed is not None and (mood is Mood.LOST or self._is_blind) and not start.has_ended:
+            return _MOOD_OF_END.get(deployed.state, mood)
+        return mood
 
     # --- which run, which start ---
 
@@ -314,12 +348,21 @@ _MOOD_OF_STATE: Final = {
     "StateKilled": Mood.STOPPING,
 }
 
+_MOOD_OF_END: Final = {"Completed": Mood.FINISHED, "Failed": Mood.FAILED}
+
+_MOOD_OF_DEPLOYMENT: Final = {"Running": Mood.RUNNING, "Unhealthy": Mood.STARTING, **_MOOD_OF_END}
+"""Of members of which nothing is known but what their place tells."""
+
 _MOOD_OF_OUTCOME: Final = {"finished": Mood.FINISHED, "failed": Mood.FAILED, "interrupted": Mood.INTERRUPTED}
 
 
 def _mood_of_run(run: Run, members: Iterable[MemberView]) -> Mood:
     if run.outcome:
         return _MOOD_OF_OUTCOME.get(run.outcome, Mood.FINISHED)
+    return _mood_of_members(members)
+
+
+def _mood_of_members(members: Iterable[MemberView]) -> Mood:
     told = {member.mood for member in members}
     if told and told <= ENDED:  # nobody says that it is over where Jobs of a cluster fail; all members do
         return next(mood for mood in (Mood.FAILED, Mood.INTERRUPTED, Mood.FINISHED) if mood in told)
@@ -343,13 +386,31 @@ def _port_views(planned: PlannedOperator, start: Start, now: float) -> Iterable[
                 yield PortView(planned.name, name, plan.direction, peers=peers)
             continue
         for channel in sorted(port.channels) or [""]:
-            yield _port_view(planned.name, name, port, channel, peers, now)
+            yield _port_view(planned.name, name, port, channel, peers, now, start)
 
 
-def _port_view(member: str, name: str, port: Port, channel: str, peers: tuple[str, ...], now: float) -> PortView:
+def _lag_of(told: ChannelStatus, is_old: bool) -> LagView:
+    """Lag that is old is at best a lower bound, and 0 no news at all."""
+    if told.lag_records is None and told.lag_entries is None:
+        return LagView()
+    return LagView(told.lag_records or None, None, True) if is_old else LagView(told.lag_records, told.lag_entries)
+
+
+def _is_old(start: Start, port_state: str, now: float) -> bool:
+    if start.has_ended:
+        return bool(start.exit_code)
+    if port_state == "closed":
+        return False
+    return not start.is_here and now - start.heard_at > OLD_AFTER_S
+
+
+def _port_view(
+    member: str, name: str, port: Port, channel: str, peers: tuple[str, ...], now: float, start: Start
+) -> PortView:
     figures = port.channels.get(channel, Figures())
     told = figures.latest
     state = further(PORT_ORDER, port.state, figures.state)
+    is_old = _is_old(start, state, now)
     if len(port.channels) > 1:
         peers = tuple(peer for peer in peers if plain_name(channel).endswith(f".{peer}")) or peers
     return PortView(
@@ -363,6 +424,9 @@ def _port_view(member: str, name: str, port: Port, channel: str, peers: tuple[st
         blocks=0 if told is None else told.blocks,
         size_bytes=0 if told is None else told.size_bytes,
         rate=None if state in ("closed", "failed") else figures.rate(now),
-        lag=LagView() if told is None else LagView(told.lag_records, told.lag_entries),
+        lag=LagView() if told is None else _lag_of(told, is_old),
         waits_for="" if told is None else told.waits_for,
+        age_s=0.0 if told is None or start.is_here else max(0.0, now - max(figures.told_at, start.heard_at)),
+        partitions=() if told is None else told.partitions,
+        positions=() if told is None else told.positions,
     )

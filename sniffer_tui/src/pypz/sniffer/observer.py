@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef, ProcessStatus
+from pypz.core.hooks.events import (
+    ChannelStatus,
+    DeployedRef,
+    ErrorInfo,
+    OperatorRef,
+    PipelineRef,
+    PortRef,
+    ProcessStatus,
+)
 from pypz.core.hooks.spec import hookimpl
 from pypz.sniffer.model import PipelineModel
 
@@ -63,3 +71,8 @@ class SnifferObserver:
     def pypz_process_status(self, status: ProcessStatus) -> None:
         """What a process uses."""
         self._model.process_status(status)
+
+    @hookimpl
+    def pypz_deployment_changed(self, member: DeployedRef, state: str, reason: str) -> None:
+        """A deployed member is in another state."""
+        self._model.deployment_changed(member, state, reason)

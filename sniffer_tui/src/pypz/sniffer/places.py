@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import io
 import re
 from collections.abc import Callable
 from typing import Final
@@ -17,6 +16,7 @@ from pypz.core.channels.status import with_prefix
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.pipeline import Pipeline
+from pypz.sniffer.deployment import rebuilt
 from pypz.sniffer.model import plain_name
 
 _HOSTS: Final = re.compile(r"[\w.-]+:\d+(,[\w.-]+:\d+)*")
@@ -67,8 +67,7 @@ def pipeline_at(location: str, name: str | None, tell: Callable[[str], None] = l
             raise ConfigurationError(f"{location}: {known}")
         chosen = names[0] if name is None else name
         text = _description_of(transport, chosen, lambda: tell(f"{location}: {_absent(chosen, names)}"))
-    with contextlib.redirect_stderr(io.StringIO()):  # that classes are not installed here is why a location is given
-        pipeline: Pipeline = Pipeline.create_from_string(text, mock_nonexistent=True)
+    pipeline = rebuilt(text, "as stored by the run")
     namespace = chosen.removesuffix(plain_name(chosen)).rstrip(".")
     if namespace:
         pipeline.set_parameter("channelNamespace", namespace)

@@ -20,24 +20,29 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pypz.core.specs.pipeline import Pipeline
+    from pypz.sniffer.deployment import Deployment
 
 
 @contextmanager
-def watching(pipeline: Pipeline, locations: Sequence[Location] | None = None) -> Iterator[PipelineModel]:
+def watching(
+    pipeline: Pipeline, locations: Sequence[Location] | None = None, deployment: Deployment | None = None
+) -> Iterator[PipelineModel]:
     """Feed a model of the pipeline as long as the block runs.
 
     Args:
         pipeline: What to watch; it is only read.
         locations: Where its status streams are; None for where its ports say.
+        deployment: Where it is deployed; None when that is not known.
 
     Raises:
         ConfigurationError: The pipeline cannot be watched from here.
     """
     name = status_name(pipeline)
     places = reachable_locations(pipeline) if locations is None else list(locations)
-    check_reach(name, places, can_run_here=has_other_threads())
+    if deployment is None:
+        check_reach(name, places, can_run_here=has_other_threads())
     model = PipelineModel(pipeline.get_full_name(), plan_of(pipeline))
-    feed = Feed(model, name, places)
+    feed = Feed(model, name, places, deployment=deployment)
     try:
         feed.start()
         yield model

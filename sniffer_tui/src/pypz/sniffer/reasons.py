@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from pypz.sniffer.frames import Frame, MemberView, Mood, PortView
+from pypz.sniffer.frames import DeployedView, Frame, MemberView, Mood, PortView
 from pypz.sniffer.table import elapsed_words, rate_words, short_name
 
 
@@ -62,7 +62,7 @@ def diagnose(frame: Frame) -> Diagnosis:
 
 
 def _of_all(frame: Frame, sentences: Mapping[str, str]) -> tuple[Verdict, str]:
-    if not frame.run:
+    if not frame.run and all(member.deployed is None for member in frame.members):
         return Verdict.UNSEEN, "waits for the run to start"
     failed = _first(frame.members, Mood.FAILED)
     if frame.mood is Mood.FINISHED:
@@ -72,9 +72,12 @@ def _of_all(frame: Frame, sentences: Mapping[str, str]) -> tuple[Verdict, str]:
         told = sentences[cause.name] if cause is not None else frame.mood.value
         return Verdict.FAILED, _named(frame, cause, told)
     lost = _first(frame.members, Mood.LOST)
-    culprit = lost or next((m for m in frame.members if _stalled_port(m) is not None), None)
+    held = next((m for m in frame.members if _trouble_of_pod(m)), None)
+    culprit = lost or held or next((m for m in frame.members if _stalled_port(m) is not None), None)
     if culprit is not None:
         return Verdict.STUCK, _named(frame, culprit, sentences[culprit.name])
+    if not frame.run:
+        return Verdict.HEALTHY, "its pods run; more is not known from here"
     waiting = _first(frame.members, Mood.WAITING) or _first(frame.members, Mood.STARTING)
     if waiting is not None:
         return Verdict.HEALTHY, _named(frame, waiting, sentences[waiting.name])
@@ -93,11 +96,15 @@ def _first(members: Iterable[MemberView], mood: Mood) -> MemberView | None:
 def _of_member(pipeline: str, member: MemberView, groups: Mapping[str, Sequence[MemberView]]) -> str:
     if member.mood is Mood.FAILED:
         code = "" if member.exit_code is None else f" with exit code {member.exit_code}"
-        return f"has failed{code}" + (f": {member.error} (in {member.during})" if member.error else "")
+        pod = member.deployed.reason if member.deployed is not None and not code else ""
+        return f"has failed{code}" + (
+            f": {member.error} (in {member.during})" if member.error else f": its pod: {pod}" if pod else ""
+        )
     if member.mood is Mood.LOST:
-        return f"is lost: no sign of life for {elapsed_words(member.silent_s)}; killed, frozen, or cut off"
-    if member.mood is Mood.WAITING:
-        return "has not started in this run"
+        cause = _words_of_pod(member) or "killed, frozen, or cut off"
+        return f"is lost: no sign of life for {elapsed_words(member.silent_s)}; {cause}"
+    if member.mood is Mood.WAITING or (not member.start and member.deployed is not None):
+        return _not_started(member)
     if member.mood in (Mood.FINISHED, Mood.INTERRUPTED):
         return {Mood.FINISHED: "has ended well", Mood.INTERRUPTED: "was interrupted"}[member.mood]
     if member.mood is Mood.STARTING:
@@ -105,6 +112,43 @@ def _of_member(pipeline: str, member: MemberView, groups: Mapping[str, Sequence[
     if member.mood is Mood.STOPPING:
         return _STOPPING.get(member.state, "is stopping")
     return _running(pipeline, member, groups)
+
+
+def _not_started(member: MemberView) -> str:
+    deployed = member.deployed
+    if deployed is None or (deployed.state == "Open" and not deployed.reason):
+        return "has not started in this run" if deployed is None else "waits for its pod to start"
+    if deployed.state == "NotExisting":
+        return f"is not deployed in {deployed.place}"
+    if deployed.state == "Completed":
+        return "has ended well, as its pod says"
+    return _words_of_pod(member) or f"runs in its pod{_on(deployed)}; more is not known from here"
+
+
+def _words_of_pod(member: MemberView) -> str:
+    """What is the matter with its pod, in a clause with the pod's own words; empty when nothing is."""
+    deployed = member.deployed
+    if deployed is None or deployed.state == "Completed" or not (deployed.reason or deployed.state == "Unhealthy"):
+        return ""
+    told = f": {deployed.reason}" if deployed.reason else ""
+    return f"its pod{_on(deployed)} {_trouble_of_pod(member) or 'has trouble'}{told}"
+
+
+def _on(deployed: DeployedView) -> str:
+    return f" on {deployed.host}" if deployed.host else ""
+
+
+def _trouble_of_pod(member: MemberView) -> str:
+    """What the pod of a member that should run cannot do, in a clause behind "its pod"; empty when all is well."""
+    deployed = member.deployed
+    if deployed is None or member.mood in (Mood.FINISHED, Mood.FAILED, Mood.INTERRUPTED):
+        return ""
+    if deployed.state == "Unhealthy":
+        return "is not ready for work"
+    if deployed.state != "Open" or not deployed.reason:
+        return ""
+    first = deployed.reason.partition(":")[0]
+    return _TROUBLES_OF_PODS.get(first, f"does not start ({first})")
 
 
 def _starting(pipeline: str, member: MemberView, groups: Mapping[str, Sequence[MemberView]]) -> str:
@@ -142,9 +186,10 @@ def _troubled_peers(pipeline: str, port: PortView, groups: Mapping[str, Sequence
     found = []
     for peer in port.peers:
         for member in groups.get(peer.partition(".")[0], ()):
-            matter = _MATTERS.get(member.mood)
+            trouble = _trouble_of_pod(member)
+            matter = f"whose pod {trouble}" if trouble else _MATTERS.get(member.mood)
             if matter is not None:
-                found.append(f"{short_name(member.name, pipeline)}, which {matter}")
+                found.append(f"{short_name(member.name, pipeline)}, {matter}")
     return found
 
 
@@ -153,9 +198,22 @@ def _peer_names(ports: Iterable[PortView]) -> str:
 
 
 _MATTERS: Final = {
-    Mood.WAITING: "has not started",
-    Mood.STARTING: "is starting",
-    Mood.LOST: "is lost",
-    Mood.FAILED: "has failed",
-    Mood.INTERRUPTED: "was interrupted",
+    Mood.WAITING: "which has not started",
+    Mood.STARTING: "which is starting",
+    Mood.LOST: "which is lost",
+    Mood.FAILED: "which has failed",
+    Mood.INTERRUPTED: "which was interrupted",
 }
+
+_TROUBLES_OF_PODS: Final = {
+    "ErrImagePull": "cannot pull its image",
+    "ImagePullBackOff": "cannot pull its image",
+    "ErrImageNeverPull": "cannot pull its image",
+    "InvalidImageName": "cannot pull its image",
+    "Unschedulable": "finds no node",
+    "CrashLoopBackOff": "ends again and again",
+    "CreateContainerConfigError": "cannot be made",
+    "CreateContainerError": "cannot be made",
+    "RunContainerError": "cannot be started",
+}
+"""By the reason that Kubernetes gives for a waiting container, or for a pod without node."""

@@ -19,6 +19,7 @@ from pypz.sniffer.programs import watching
 
 if TYPE_CHECKING:
     from pypz.core.specs.dtos import PipelineInstanceDTO
+    from pypz.sniffer.deployment import Deployment
 
 PLAIN_VARIABLE: Final = "PYPZ_SNIFFER_PLAIN"
 """Set to anything but "" or 0: plain lines, also on a terminal; ``next``: a run that had ended before is left out."""
@@ -33,11 +34,18 @@ class PipelineSnifferViewer:
     Args:
         pipeline: What to watch, with the parameters it runs with (above all ``channelLocation``). It is only read.
         locations: Where its status streams are, where that is not what its ports say.
+        deployment: Where it is deployed, if that is to be asked, too.
     """
 
-    def __init__(self, pipeline: Pipeline, locations: Sequence[Location] | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        locations: Sequence[Location] | None = None,
+        deployment: Deployment | None = None,
+    ) -> None:
         self._pipeline = pipeline
         self._locations = locations
+        self._deployment = deployment
 
     @staticmethod
     def create_from_string(source: str) -> PipelineSnifferViewer:
@@ -57,7 +65,7 @@ class PipelineSnifferViewer:
                 knows, ``memory:`` of another process.
         """
         try:
-            with watching(self._pipeline, self._locations) as model:
+            with watching(self._pipeline, self._locations, self._deployment) as model:
                 if has_screen():
                     self._show(model)
                 else:
@@ -71,7 +79,7 @@ class PipelineSnifferViewer:
         from pypz.sniffer.screen.app import SnifferApp  # Textual is only needed where there is a screen
 
         locations = reachable_locations(self._pipeline) if self._locations is None else self._locations
-        app: Any = SnifferApp(model, self._pipeline, locations)
+        app: Any = SnifferApp(model, self._pipeline, locations, self._deployment)
         app.run()
 
 

@@ -104,6 +104,10 @@ class DeployedRef(Event):
     """Full name of the member: of the principal, or ``<principal>_<i>`` of a replica."""
     place: str = ""
     """Where it is deployed, in words."""
+    host: str = ""
+    """Where it runs; empty when it does not, or when that is not known."""
+    restarts: int = 0
+    """How often it was started again there."""
 
 
 @dataclass(frozen=True)

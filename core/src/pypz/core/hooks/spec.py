@@ -182,7 +182,7 @@ def pypz_process_status(status: ProcessStatus) -> None:
 def pypz_deployment_changed(member: DeployedRef, state: str, reason: str) -> None:
     """A deployed member is in another state, as the place that it was deployed to says.
 
-    Told where somebody stays with the deployment (`Deployer.attach`).
+    Told where somebody stays with the deployment (`Deployer.attach`), or watches it (`Deployer.watch`).
 
     Args:
         member: Which member, and where.

@@ -87,6 +87,32 @@ class Deployer(ABC):
         """Tell state, reason and whereabouts of every member; empty when the pipeline is not deployed."""
         return [MemberStatus(name, state) for name, state in self.retrieve_pipeline_state(pipeline_name).items()]
 
+    def retrieve_description(self, pipeline_name: str) -> str | None:
+        """Give a deployed pipeline's description as YAML, without need of its classes where the deployer can; None when
+        there is none of this name.
+        """
+        pipeline = self.retrieve_deployed_pipeline(pipeline_name)
+        return None if pipeline is None else str(pipeline)
+
+    def watch(self, pipeline_name: str, on_status: Callable[[MemberStatus], None], is_over: Callable[[], bool]) -> None:
+        """Tell every member's status, then each change, until it is enough. Only looks: nothing is ended or changed.
+
+        Args:
+            pipeline_name: Full name of the pipeline; it may be deployed later, or be gone for a while.
+            on_status: Called in this thread.
+            is_over: Whether it is enough; asked at least once in two seconds.
+        """
+        told: dict[str, MemberStatus] = {}
+        pause = threading.Event()
+        while not is_over():
+            found = {status.name: status for status in self.retrieve_pipeline_status(pipeline_name)}
+            gone = {name: MemberStatus(name, DeploymentState.NotExisting) for name in told.keys() - found.keys()}
+            for name, status in (found | gone).items():
+                if told.get(name) != status:
+                    told[name] = status
+                    on_status(status)
+            pause.wait(ATTACH_INTERVAL_S)
+
     def follow_operator_logs(self, operator_full_name: str, follow: bool = True, **options: Any) -> Iterator[str]:
         """Give the log of one member line by line; this default gives what there is so far.
 

@@ -32,6 +32,7 @@ from pypz.sniffer.screen.panes.table import TablePane
 
 if TYPE_CHECKING:
     from pypz.core.specs.pipeline import Pipeline
+    from pypz.sniffer.deployment import Deployment
 
 FRAME_INTERVAL_S: Final = 0.2
 """At most five frames a second (design)."""
@@ -71,6 +72,7 @@ class SnifferApp(App[None]):
         model: What to show.
         pipeline: The watched pipeline, for panes that ask it.
         locations: Where its channels are, for panes that ask them.
+        deployment: Where it is deployed, for panes that ask there.
     """
 
     TITLE = "pypz sniffer"
@@ -102,7 +104,11 @@ class SnifferApp(App[None]):
     """
 
     def __init__(
-        self, model: PipelineModel, pipeline: Pipeline | None = None, locations: Sequence[Location] = ()
+        self,
+        model: PipelineModel,
+        pipeline: Pipeline | None = None,
+        locations: Sequence[Location] = (),
+        deployment: Deployment | None = None,
     ) -> None:
         has_no_color = "NO_COLOR" in os.environ
         super().__init__(ansi_color=True if has_no_color else None)  # so that Textual leaves colours out, not greys in
@@ -110,7 +116,7 @@ class SnifferApp(App[None]):
             self.theme = "ansi-dark"
             os.environ["NO_COLOR"] = "1"  # Textual has taken it away from whatever this process starts
         self._model = model
-        self._watched = Watched(model, pipeline, locations)
+        self._watched = Watched(model, pipeline, locations, deployment)
         self._shown: tuple[int, int] = (-1, -1)
         self._picture = self._picture_of(Picture(model.frame(), diagnose(model.frame())))
         self._panes: dict[str, Pane] = {}

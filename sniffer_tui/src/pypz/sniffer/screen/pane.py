@@ -20,6 +20,7 @@ from pypz.sniffer.table import short_name
 
 if TYPE_CHECKING:
     from pypz.core.specs.pipeline import Pipeline
+    from pypz.sniffer.deployment import Deployment
 
 Place = Literal["main", "side", "full"]
 """Where a pane stands: ``main`` one at a time on the left, ``side`` beside it where there is room (else alone), ``full`` alone."""
@@ -34,6 +35,8 @@ class Watched:
     """The pipeline as the user gave it, or as it was rebuilt; None where only the model is known. It is only read."""
     locations: Sequence[Location] = ()
     """Where its channels and status streams are."""
+    deployment: Deployment | None = None
+    """Where it is deployed; None when that is not known."""
 
 
 class Desk(Protocol):

@@ -120,7 +120,8 @@ class KubernetesDeployer(Deployer):
         host, place = PluginHost.default(), f"kubernetes, namespace {self._namespace}"
 
         def tell_observers(status: MemberStatus) -> None:
-            host.deployment_changed(DeployedRef(pipeline_name, status.name, place), status.state.name, status.reason)
+            ref = DeployedRef(pipeline_name, status.name, place, status.host, status.restarts)
+            host.deployment_changed(ref, status.state.name, status.reason)
 
         deployments = self._deployments()
         if on_operator_state_change is None:
@@ -209,6 +210,18 @@ class KubernetesDeployer(Deployer):
     def retrieve_pipeline_status(self, pipeline_name: str) -> list[MemberStatus]:
         """Tell state, reason and whereabouts of every member; empty when the pipeline is not deployed."""
         return self._deployments().statuses(pipeline_name)
+
+    def retrieve_description(self, pipeline_name: str) -> str | None:
+        """Give a deployed pipeline's description as YAML; its classes need not be installed here."""
+        return self._deployments().config(pipeline_name)
+
+    def watch(self, pipeline_name: str, on_status: Callable[[MemberStatus], None], is_over: Callable[[], bool]) -> None:
+        """Tell every member's status, then each change as the cluster tells it, until it is enough. Only looks.
+
+        Raises:
+            DeploymentException: The cluster was out of reach for too long, or refuses us.
+        """
+        self._deployments().watch(pipeline_name, on_status, is_over)
 
     def retrieve_operator_logs(self, operator_full_name: str, **kwargs: Any) -> str | None:
         """Give what one member has logged so far; a replica has its own name, such as ``pipeline.reader_0``.

@@ -35,6 +35,8 @@ from pypz.utils.k8s.errors import DeploymentConflictException, DeploymentExcepti
 
 PODS_WITHIN_S: Final = 60.0
 """Seconds within which the cluster must have made all pods (not: run them). Chosen: one second is usual."""
+LOOK_S: Final = 1.0
+"""Seconds between two looks at whether a watching caller has enough; changes come at once. Chosen."""
 _KINDS: Final = ("ConfigMap", "Secret", "Job", "Pod")
 
 
@@ -147,6 +149,25 @@ class Deployments:
         except KeyboardInterrupt:
             self._say(f"detached from {pipeline}, which goes on; destroy({pipeline!r}) ends and removes it")
             raise
+
+    def watch(self, pipeline: str, on_status: OnNews, is_over: Callable[[], bool]) -> None:
+        """Tell every member's status and each change, until it is enough; changes nothing."""
+        told: dict[str, MemberStatus] = {}
+        groups: list[Group] = []
+        described: object = None
+        with Watcher(self._api, selector_of(pipeline), "ConfigMap", "Job", "Pod", say=self._say) as seen:
+            while not is_over():
+                seen.catch_up()
+                versions = {n: m["metadata"]["resourceVersion"] for n, m in seen.objects["ConfigMap"].items()}
+                if versions != described:
+                    described, config = versions, self.config(pipeline)
+                    groups = groups if config is None else groups_of(config)
+                jobs, pods = seen.objects["Job"].values(), seen.objects["Pod"].values()
+                for status in statuses_of(groups, jobs, pods):
+                    if told.get(status.name) != status:
+                        told[status.name] = status
+                        on_status(status)
+                seen.wait(time.monotonic() + LOOK_S)
 
     def restart_operator(self, full_name: str, force: bool, wait: bool) -> None:
         """Make the Job of an operator anew: all its members start again, in the same run."""
