@@ -75,7 +75,7 @@ def test_a_run_that_had_ended_is_told_with_its_final_counts() -> None:
     assert lines == [
         "p: run r1",
         "reader: failed 115 (ValueError: no such field)",
-        "reader.in: closed 30 records, lag 0",
+        "reader.in: closed 30 records, lag ?",
         "p: failed after 0:00",
     ]
 

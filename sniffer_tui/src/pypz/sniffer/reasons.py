@@ -122,7 +122,8 @@ def _not_started(member: MemberView) -> str:
         return f"is not deployed in {deployed.place}"
     if deployed.state == "Completed":
         return "has ended well, as its pod says"
-    return _words_of_pod(member) or f"runs in its pod{_on(deployed)}; more is not known from here"
+    trouble = _words_of_pod(member)
+    return f"has not started: {trouble}" if trouble else f"runs in its pod{_on(deployed)}; more is not known from here"
 
 
 def _words_of_pod(member: MemberView) -> str:
