@@ -11,6 +11,7 @@ from pypz.core.hooks.events import (
     ChannelStatus,
     DeployedRef,
     ErrorInfo,
+    LogRecord,
     OperatorRef,
     PipelineRef,
     PortRef,
@@ -61,6 +62,10 @@ class Observer:
     @hookimpl
     def pypz_process_status(self, status: ProcessStatus) -> None:
         self.told.append(("process_status", status))
+
+    @hookimpl
+    def pypz_log(self, record: LogRecord) -> None:
+        self.told.append(("log", record))
 
     @hookimpl
     def pypz_deployment_changed(self, member: DeployedRef, state: str, reason: str) -> None:

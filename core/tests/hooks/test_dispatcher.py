@@ -11,6 +11,7 @@ from pypz.core.hooks.dispatcher import Dispatcher, Observer
 
 STATE = "pypz_operator_state_changed"
 STATUS = "pypz_channel_status"
+LINE = "pypz_log"
 
 
 @pytest.fixture
@@ -99,6 +100,36 @@ def test_too_many_statuses_push_out_the_oldest(dispatcher: Dispatcher) -> None:
     assert patient.flush(10)
     patient.close()
     assert told == ["first", 2, 3, 4, 5, 6, 7]
+
+
+def test_what_is_offered_is_refused_while_too_much_of_it_waits(
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pypz.core.hooks.dispatcher.MAX_OFFERED", 10)
+    told: list[Any] = []
+    hold, begun = threading.Event(), threading.Event()
+
+    def take(arguments: Mapping[str, Any]) -> None:
+        begun.set()
+        assert hold.wait(10)
+        told.append(arguments["n"])
+
+    assert dispatcher.offer(LINE, {"n": -1}), "nobody wants it, so nothing is lost"
+    patient = Dispatcher()
+    patient.add(observer("a", take, LINE, STATE))
+    assert patient.offer(LINE, {"n": 0})
+    assert begun.wait(10)
+    taken = [n for n in range(1, 20) if patient.offer(LINE, {"n": n})]
+    patient.tell(STATE, {"n": "a state"})
+    assert taken == list(range(1, 11))
+    hold.set()
+    assert patient.flush(10)
+    assert told == [0, *taken, "a state"]
+    assert patient.offer(LINE, {"n": 20})
+    assert patient.flush(10)
+    assert told[-1] == 20
+    patient.close()
+    assert not patient.offer(LINE, {"n": 21})
 
 
 def test_an_observer_that_raises_is_named_once_and_told_nothing_more(

@@ -16,6 +16,7 @@ from pypz.core.hooks.events import (
     ChannelStatus,
     DeployedRef,
     ErrorInfo,
+    LogRecord,
     OperatorRef,
     PipelineRef,
     PortRef,
@@ -307,6 +308,16 @@ def test_hook_process_status(host: PluginHost, observer: Any) -> None:
     used = ProcessStatus("pipeline", "run", "host", 7, cpu_s=1.5, clock_s=3.0, memory_bytes=4096, threads=5)
     host.process_status(used)
     assert told_by(host, observer) == [("process_status", used)]
+
+
+def test_hook_log(host: PluginHost, observer: Any) -> None:
+    line = LogRecord(OPERATOR, "INFO", "read 3 files", ("pipeline.reader",), 1.0, 1)
+    assert not host.wants("pypz_log")
+    assert host.log(line)
+    host.register(observer)
+    assert host.wants("pypz_log")
+    assert host.log(line)
+    assert told_by(host, observer) == [("log", line)]
 
 
 def test_hook_deployment_changed(host: PluginHost, observer: Any) -> None:

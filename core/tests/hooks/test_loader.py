@@ -38,7 +38,10 @@ BROKEN = {
         "unknown hook pypz_make_transprot; meant pypz_make_transport?",
     ),
     "prefix_forgotten": ("@hookimpl\ndef make_transport(location, options): pass", "meant pypz_make_transport?"),
-    "nothing_like_it": ("@hookimpl\ndef pypz_xyz(): pass", "unknown hook pypz_xyz; contract 1 has pypz_make_transport"),
+    "nothing_like_it": (
+        "@hookimpl\ndef pypz_qqqq(): pass",
+        "unknown hook pypz_qqqq; contract 1 has pypz_make_transport",
+    ),
     "not_marked": ("def pypz_channel_status(status): pass", "pypz_channel_status carries no @hookimpl"),
     "other_argument": (
         "@hookimpl\ndef pypz_make_transport(location, option): pass",

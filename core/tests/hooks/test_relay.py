@@ -12,9 +12,18 @@ from typing import Any
 import pytest
 
 from pypz.core.channels.memory import MemoryTransport
-from pypz.core.channels.spi import Member, StatusEntry, StatusStream
+from pypz.core.channels.spi import LogReader, Member, StatusEntry, StatusStream
 from pypz.core.commons.errors import TransportError
-from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef, ProcessStatus
+from pypz.core.hooks import relay as relay_module
+from pypz.core.hooks.events import (
+    ChannelStatus,
+    ErrorInfo,
+    LogRecord,
+    OperatorRef,
+    PipelineRef,
+    PortRef,
+    ProcessStatus,
+)
 from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.receiver import Receiver, RunInfo
 from pypz.core.hooks.relay import Relay
@@ -59,6 +68,16 @@ class Stream:
     def beat(self, key: str, value: bytes) -> None:
         self.times[key].append(time.monotonic())
         self.written.append(("beat", key, json.loads(value)))
+
+    def log(self, value: bytes) -> None:
+        if self.failing.is_set():
+            self.refused.set()
+            raise TransportError("broker away")
+        self.times["log"].append(time.monotonic())
+        self.written.append(("log", "", json.loads(value)))
+
+    def open_logs(self, kept: int) -> LogReader:
+        raise AssertionError("the relay reads nothing")
 
     def keys(self) -> list[str]:
         return [key for _, key, _ in self.written]
@@ -213,6 +232,74 @@ def test_a_stream_that_fails_gets_the_last_states_later_and_the_other_one_all_at
     assert sorted(bad.keys()) == ["exit/pipe.reader", "state/pipe.reader"]
     assert next(value for _, key, value in bad.written if key == "state/pipe.reader")["new"] == "StateKilled"
     assert capsys.readouterr().err.count("viewers in other processes may not see all") == 1
+
+
+def line(of: OperatorRef, number: int) -> LogRecord:
+    return LogRecord(of, "INFO", f"line {number}", ("pipe.reader",), 1.0, number)
+
+
+def test_log_lines_go_into_a_stream_of_their_own_in_order(host: PluginHost) -> None:
+    stream = Stream()
+    relay = Relay("pipe", "run1", [stream])
+    host.register(relay)
+    for number in range(500):
+        host.log(line(operator(), number))
+    host.log(line(operator(run="other"), 0))
+    assert host.flush(10)
+    assert relay.close(10)
+    assert [(kind, value["text"]) for kind, _, value in stream.written] == [("log", f"line {n}") for n in range(500)]
+    assert LogRecord.from_json(stream.written[7][2]) == line(operator(), 7)
+
+
+def test_of_too_many_log_lines_that_wait_the_oldest_are_lost_and_states_are_not(
+    host: PluginHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "LOGS_AHEAD", 10)
+    hold, begun = threading.Event(), threading.Event()
+
+    class Slow(Stream):
+        def put(self, key: str, value: bytes | None) -> None:
+            begun.set()
+            assert hold.wait(10)
+            super().put(key, value)
+
+    stream = Slow()
+    relay = Relay("pipe", "run1", [stream])
+    host.register(relay)
+    host.operator_state_changed(operator(), "StateEntry", "StateServiceStart")
+    assert begun.wait(10)
+    for number in range(500):
+        host.log(line(operator(), number))
+    assert host.flush(10)
+    hold.set()
+    assert relay.close(10)
+    assert [value["text"] for kind, _, value in stream.written if kind == "log"] == [
+        f"line {n}" for n in range(490, 500)
+    ]
+    assert stream.keys().count("state/pipe.reader") == 1
+
+
+def test_a_stream_that_keeps_no_log_lines_is_spared_them(host: PluginHost) -> None:
+    class Former:
+        """A third party's, of before there were log lines."""
+
+        def __init__(self) -> None:
+            self.written: list[str] = []
+
+        def put(self, key: str, value: bytes | None) -> None:
+            self.written.append(key)
+
+        def beat(self, key: str, value: bytes) -> None:
+            self.written.append(key)
+
+    former: Any = Former()
+    relay = Relay("pipe", "run1", [former])
+    host.register(relay)
+    host.log(line(operator(), 1))
+    host.operator_finished(operator(), 0)
+    assert host.flush(10)
+    assert relay.close(10)
+    assert former.written == ["exit/pipe.reader"]
 
 
 def test_close_says_when_it_could_not_write_everything(host: PluginHost) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -225,9 +226,38 @@ class ForgetsFactsBehindBeats(StatusProxy):
                 self.inner._store.status[self.inner._pipeline].facts.pop("kept", None)
 
 
+class LogsBeats(StatusProxy):
+    def log(self, value: bytes) -> None:
+        self.inner.beat("log", value)
+        self.inner.log(value)
+
+
+class KeepsEveryLine(StatusProxy):
+    def log(self, value: bytes) -> None:
+        with self.inner._writing() as status:
+            status.logs = deque(status.logs)
+        self.inner.log(value)
+
+
+class LinesOutliveTheirStatus(StatusProxy):
+    def log(self, value: bytes) -> None:
+        self.kept.setdefault("lines", []).append(value)
+        self.inner.log(value)
+
+    def open_logs(self, kept: int) -> Any:
+        with self.inner._writing() as status:
+            if not status.logs:
+                status.logs.extend(self.kept.get("lines", ()))
+                status.logged = len(status.logs)
+        return self.inner.open_logs(kept)
+
+
 breaks(20, status=CountsForItself)
 breaks(21, status=BelievesItWon)
 breaks(22, status=ForgetsFactsBehindBeats)
+breaks(51, status=LogsBeats)
+breaks(52, status=KeepsEveryLine)
+breaks(53, status=LinesOutliveTheirStatus)
 
 
 # --- channels ---

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,12 @@ from pypz.core.commons.errors import BlockTooLargeError, ChannelGoneError, Confi
 
 DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
 """Bytes that one channel holds before `write` waits (chosen)."""
+
+LOGS_KEPT: Final = 2_000
+"""Log lines of a pipeline that are kept for viewers who come later (chosen)."""
+
+LOOK_S: Final = 0.5
+"""Seconds between two looks for a stream that is not there: nobody notifies then (semantics: found within 2 s)."""
 
 CAPABILITIES: Final = Capabilities(
     durable="no",
@@ -97,6 +104,10 @@ class _Status:
         self.facts: dict[str, StatusEntry] = {}
         self.next_position = 0
         self.streams: list[MemoryStatusStream] = []
+        self.logs: deque[bytes] = deque(maxlen=LOGS_KEPT)
+        self.logged = 0
+        """Lines written so far, those no longer kept included."""
+        self.log_readers: list[MemoryLogReader] = []
 
 
 def _size(block: Block) -> int:
@@ -526,6 +537,18 @@ class MemoryStatusStream:
         with self._writing() as status:
             self._append(status, "beat", key, value)
 
+    def log(self, value: bytes) -> None:
+        """Keep a log line, in place of the oldest when there are many."""
+        with self._writing() as status:
+            status.logs.append(value)
+            status.logged += 1
+            for reader in status.log_readers:
+                reader.notify()
+
+    def open_logs(self, kept: int) -> MemoryLogReader:
+        """Follow log lines."""
+        return MemoryLogReader(self._store, self._pipeline, kept)
+
     def facts(self) -> Mapping[str, StatusEntry]:
         """All facts now."""
         with self._store.lock:
@@ -543,8 +566,7 @@ class MemoryStatusStream:
                 remaining = deadline - time.monotonic()
                 if self._signal.was_woken("changes") or found or remaining <= 0:
                     return found
-                # Without a stream to follow nobody notifies: look again soon (a viewer that waits for a run).
-                self._signal.wait(remaining if self._attached is not None else min(remaining, 0.5))
+                self._signal.wait(remaining if self._attached is not None else min(remaining, LOOK_S))
 
     def wake(self) -> None:
         """End a waiting `changes`."""
@@ -558,4 +580,60 @@ class MemoryStatusStream:
             for status in self._store.status.values():
                 if self in status.streams:
                     status.streams.remove(self)
+        self.wake()
+
+
+class MemoryLogReader:
+    """Follows the log lines of one pipeline."""
+
+    def __init__(self, store: _Store, pipeline: str, kept: int) -> None:
+        self._store = store
+        self._pipeline = pipeline
+        self._signal = _Signal(store.lock)
+        self._attached: _Status | None = None
+        self._read = 0
+        with store.lock:
+            status = self._attach()
+            if status is not None:
+                self._read = status.logged - min(kept, len(status.logs))
+
+    def _attach(self) -> _Status | None:
+        status = self._store.status.get(self._pipeline)
+        if status is not self._attached:
+            self._attached, self._read = status, 0
+            if status is not None:
+                status.log_readers.append(self)
+        return status
+
+    def notify(self) -> None:
+        """A line was written; the caller holds the lock."""
+        self._signal.notify()
+
+    def read(self, timeout_s: float) -> list[bytes]:
+        """Lines since the last call; waits for the first."""
+        deadline = time.monotonic() + timeout_s
+        with self._store.lock:
+            while True:
+                status = self._attach()
+                missed = 0 if status is None else status.logged - self._read
+                remaining = deadline - time.monotonic()
+                if self._signal.was_woken("read") or missed or remaining <= 0:
+                    if status is None or not missed:
+                        return []
+                    self._read = status.logged
+                    return list(status.logs)[-missed:]
+                self._signal.wait(remaining if status is not None else min(remaining, LOOK_S))
+
+    def wake(self) -> None:
+        """End a waiting `read`."""
+        with self._store.lock:
+            self._signal.wakes += 1
+            self._signal.notify()
+
+    def close(self) -> None:
+        """Follow no more."""
+        with self._store.lock:
+            for status in self._store.status.values():
+                if self in status.log_readers:
+                    status.log_readers.remove(self)
         self.wake()

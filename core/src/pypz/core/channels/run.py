@@ -26,6 +26,7 @@ from pypz.core.commons.parameters import given_value
 from pypz.core.commons.secrets import conceal
 from pypz.core.commons.utils import TemplateResolver
 from pypz.core.hooks.events import OperatorRef, PipelineRef
+from pypz.core.hooks.lines import lowest_level
 from pypz.core.hooks.loader import say
 from pypz.core.hooks.relay import Relay
 
@@ -133,6 +134,7 @@ def _check(whole: Pipeline | Operator) -> None:
             )
             refuse(kind(text))
         check_number(name, given_value(operator, "commitIntervalMs"), "commitIntervalMs", at_least=0)
+        lowest_level(operator)
         for port in channel_ports_of(operator):
             port.check()
 

@@ -213,6 +213,48 @@ class StatusStream(Protocol):
         ...
 
 
+class LogReader(Protocol):
+    """Gives out the log lines of one pipeline at one location; one thread at a time calls `read`."""
+
+    def read(self, timeout_s: float) -> list[bytes]:
+        """Lines not yet given out, each writer's in its order; waits for the first. [] at the time-out and when woken.
+
+        Lines that were dropped before they were read are passed over. A stream that is absent, also for a while, is waited
+        for: lines are found within 2 s of its making.
+
+        Raises:
+            TransportError: Reading is impossible for good (no rights). A broker that is away is waited for.
+        """
+        ...
+
+    def wake(self) -> None:
+        """End a waiting `read`, or the next one when none waits, from any thread."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; idempotent."""
+        ...
+
+
+@runtime_checkable
+class KeepsLogs(Protocol):
+    """What a `StatusStream` may bring besides: a third stream, of log lines, apart from facts and beats.
+
+    Without it no log lines come from other processes, and viewers say so.
+    """
+
+    def log(self, value: bytes) -> None:
+        """Write a log line; may be lost, never waits, never raises for an absent broker.
+
+        The stream of lines is made by the first one, bounded by age or size or both, and removed with the status stream.
+        """
+        ...
+
+    def open_logs(self, kept: int) -> LogReader:
+        """Follow the lines, beginning with at most so many of those that are there; never makes the stream."""
+        ...
+
+
 class BlockWriter(Protocol):
     """One writer of one channel."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
 from pypz.core.commons.errors import ConfigurationError, InstanceTypeError
@@ -208,6 +209,26 @@ def level_number(log_level: str | int) -> int:
     if number is None:
         raise ConfigurationError(f"log level is '{log_level}', expected ERROR, WARNING, INFO or DEBUG")
     return number
+
+
+def message_of(event: str | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """Give the text of an event: its arguments filled in, other values behind it, then the traceback asked for by
+    ``exc_info``. Arguments that do not fit are shown behind the text.
+
+    >>> message_of("read %s", ("a.txt",), {"records": 3})
+    'read a.txt records=3'
+    """
+    message = "" if event is None else str(event)
+    try:
+        message = logging.LogRecord("", 0, "", 0, message, args, None).getMessage()
+    except (TypeError, ValueError, KeyError):
+        message = f"{message} {args!r}"
+    message += "".join(f" {key}={value}" for key, value in kwargs.items() if key not in _KNOWN_ARGUMENTS)
+    raised = kwargs.get("exc_info")
+    error = raised if isinstance(raised, BaseException) else raised[1] if isinstance(raised, tuple) else sys.exception()
+    if raised and error is not None:
+        message += "\n" + "".join(traceback.format_exception(error)).rstrip()
+    return message
 
 
 class _StdoutLog(logging.Logger):

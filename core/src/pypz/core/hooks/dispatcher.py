@@ -1,13 +1,14 @@
 """Tells observers what happened, on one thread of its own; whoever has news only puts it into a queue.
 
-Statuses are coalesced (the latest of a key is kept), everything else is told in order and never dropped. An observer
+Statuses are coalesced (the latest of a key is kept), log lines are refused while too many wait, everything else is told in
+order and never dropped. An observer
 that raises, or is busy for too long, is named on stderr and told nothing more; the others go on.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from time import monotonic
@@ -20,6 +21,9 @@ BUSY_LIMIT_S: Final = 5.0
 
 MAX_STATUSES: Final = 10_000
 """Statuses waiting at once, each of another port and channel; beyond, the oldest is dropped (chosen: some 10 MB)."""
+
+MAX_OFFERED: Final = 2_000
+"""Log lines waiting at once; more are refused, and whoever offers them counts them (chosen: some MB)."""
 
 LOOKS: Final = 5
 """Times that the watchdog must find an observer busy before it is cut off; one look after a freeze is no proof."""
@@ -39,6 +43,7 @@ class _News:
     number: int
     hook: str
     arguments: Mapping[str, Any]
+    was_offered: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +66,7 @@ class Dispatcher:
         self._wanted: frozenset[str] = frozenset()
         self._queue: OrderedDict[Hashable, _News] = OrderedDict()
         self._statuses = 0
+        self._offered: Counter[str] = Counter()
         self._number = 0
         self._news: _News | None = None
         self._to_tell: deque[Observer] = deque()
@@ -113,10 +119,23 @@ class Dispatcher:
                 self._statuses += 1
                 if self._statuses > self._max_statuses:
                     self._drop_a_status()
-            self._queue[self._number if key is None else key] = _News(self._number, hook, arguments)
-            self._run_thread(f"pypz-observers-{self._turn}", self._tell_all, self._turn)
-            self._run_thread("pypz-observers-watchdog", self._watch)
-            self._news_came.notify()
+            self._enqueue(self._number if key is None else key, _News(self._number, hook, arguments))
+
+    def offer(self, hook: str, arguments: Mapping[str, Any]) -> bool:
+        """Queue news that may be left out; never waits.
+
+        Returns:
+            Whether they will be told; False when `MAX_OFFERED` of the hook wait. True also when nobody wants them.
+        """
+        if hook not in self._wanted:
+            return True
+        with self._news_came:
+            if self._closed or self._offered[hook] >= MAX_OFFERED:
+                return False
+            self._offered[hook] += 1
+            self._number += 1
+            self._enqueue(self._number, _News(self._number, hook, arguments, was_offered=True))
+            return True
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything queued before this call was told.
@@ -149,6 +168,12 @@ class Dispatcher:
     def _set_observers(self, observers: tuple[Observer, ...]) -> None:
         self._observers = observers
         self._wanted = frozenset(hook for observer in observers for hook in observer.methods)
+
+    def _enqueue(self, key: Hashable, news: _News) -> None:
+        self._queue[key] = news
+        self._run_thread(f"pypz-observers-{self._turn}", self._tell_all, self._turn)
+        self._run_thread("pypz-observers-watchdog", self._watch)
+        self._news_came.notify()
 
     def _drop_a_status(self) -> None:
         oldest = next((key for key in self._queue if not isinstance(key, int)), None)
@@ -217,6 +242,7 @@ class Dispatcher:
                     key, self._news = self._queue.popitem(last=False)
                     self._statuses -= not isinstance(key, int)
                     hook = self._news.hook
+                    self._offered[hook] -= self._news.was_offered
                     self._to_tell = deque(o for o in self._observers if hook in o.methods)
                 else:
                     self._news_came.wait()

@@ -178,3 +178,25 @@ class ChannelStatus(Event):
     def __post_init__(self) -> None:
         object.__setattr__(self, "partitions", tuple(self.partitions))
         object.__setattr__(self, "positions", tuple(self.positions))
+
+
+@dataclass(frozen=True)
+class LogRecord(Event):
+    """A line that a member logged; secrets masked."""
+
+    operator: OperatorRef
+    level: str
+    """``ERROR``, ``WARNING``, ``INFO`` or ``DEBUG``."""
+    text: str
+    """May have several lines, such as those of a traceback."""
+    context: tuple[str, ...] = ()
+    """The logger's names, outermost first: of the operator or a plugin, of a state, of a channel."""
+    at_utc: float = 0.0
+    """Seconds since 1970 by the member's own clock; for display only."""
+    number: int = 0
+    """Which line of this start it is, from 1 on, those left out included."""
+    dropped: int = 0
+    """Lines of this start that were left out so far. What else is missing between two numbers was lost on the way."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "context", tuple(self.context))

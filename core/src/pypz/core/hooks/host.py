@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         ChannelStatus,
         DeployedRef,
         ErrorInfo,
+        LogRecord,
         OperatorRef,
         PipelineRef,
         PortRef,
@@ -202,6 +203,10 @@ class PluginHost:
             raise self._unanswered().target(target)
         return cast("Deployer", answer)
 
+    def wants(self, hook: str) -> bool:
+        """Whether anybody observes this hook; costs next to nothing."""
+        return self._dispatcher.wants(hook)
+
     # --- observing: these only queue, and cost next to nothing when nobody observes -----------------------------------
 
     def pipeline_started(self, pipeline: PipelineRef) -> None:
@@ -242,6 +247,10 @@ class PluginHost:
     def process_status(self, status: ProcessStatus) -> None:
         """What a process uses; takes the place of older ones that still wait."""
         self._dispatcher.tell("pypz_process_status", {"status": status}, ("process", status.host, status.process))
+
+    def log(self, record: LogRecord) -> bool:
+        """A member logged a line; gives whether observers will be told, which they are not while too many lines wait."""
+        return self._dispatcher.offer("pypz_log", {"record": record})
 
     def deployment_changed(self, member: DeployedRef, state: str, reason: str) -> None:
         """A deployed member is in another state."""

@@ -1,8 +1,9 @@
 """Writes one run's observing hooks into its status streams, so that a viewer in another process sees them.
 
 An observer like any other: being told only keeps the latest value of each key. One thread a stream writes: what must
-last (states, failures, exits, ports) as facts, figures as beats. The run's own facts (``run/``, ``finished/``,
-``closed/``, ``alive/``) are the core's. `pypz.core.hooks.receiver` is the other end.
+last (states, failures, exits, ports) as facts, figures as beats, log lines into a stream of their own. The run's own facts
+(``run/``, ``finished/``, ``closed/``, ``alive/``) are the core's. `pypz.core.hooks.receiver` is the other end, for log
+lines `pypz.core.hooks.log_receiver`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from pypz.core.channels.spi import StatusStream
-from pypz.core.hooks.events import EVENT_VERSION, ChannelStatus, ErrorInfo, OperatorRef, PortRef
+from pypz.core.channels.spi import KeepsLogs, StatusStream
+from pypz.core.hooks.events import EVENT_VERSION, ChannelStatus, ErrorInfo, LogRecord, OperatorRef, PortRef
 from pypz.core.hooks.loader import say
 from pypz.core.hooks.spec import hookimpl
 
@@ -26,6 +29,12 @@ STILL_S: Final = 2.0
 
 STILL_INTERVAL_S: Final = 30.0
 """Seconds between two such facts of one key, so that what comes in bursts does not fill the facts (chosen)."""
+
+LOG_INTERVAL_S: Final = 0.1
+"""Seconds between two times of writing log lines: those of the meantime are written together (chosen)."""
+
+LOGS_AHEAD: Final = 1_000
+"""Log lines that wait to be written; of more the oldest are lost (chosen: ten seconds of one member at most)."""
 
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 5.0
@@ -102,6 +111,14 @@ class Relay:
             for lane in self._lanes:
                 lane.beat(key, value, is_last=is_last)
 
+    @hookimpl
+    def pypz_log(self, record: LogRecord) -> None:
+        """Write the line to the log stream, where the transport has one."""
+        if self._is_mine(record.operator):
+            value = _bytes(record.to_json())
+            for lane in self._lanes:
+                lane.log(value)
+
     def _port(self, port: PortRef, is_open: bool) -> None:
         self._fact(port.operator, f"port/{port.operator.name}/{port.name}", {"port": port.to_json(), "open": is_open})
 
@@ -115,6 +132,15 @@ class Relay:
         return operator.run == self._run and operator.pipeline == self._pipeline
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What is to be written now."""
+
+    facts: dict[str, bytes]
+    beats: dict[str, bytes]
+    logs: list[bytes]
+
+
 class _Lane:
     """One stream with its thread and what waits for it, the latest value of each key."""
 
@@ -126,6 +152,9 @@ class _Lane:
         self._beaten: dict[str, float] = {}
         self._standing: dict[str, bytes] = {}
         self._kept: dict[str, float] = {}
+        self._keeps_logs = stream if isinstance(stream, KeepsLogs) else None
+        self._logs: deque[bytes] = deque(maxlen=LOGS_AHEAD)
+        self._logs_at = 0.0
         self._pause_s = 0.0
         self._retry_at = 0.0
         self._is_finishing = False
@@ -150,6 +179,14 @@ class _Lane:
             if is_last:
                 self._facts[key] = self._standing.pop(key)
 
+    def log(self, value: bytes) -> None:
+        """Write a log line soon."""
+        if self._keeps_logs is not None:
+            with self._came:
+                if not self._logs:
+                    self._came.notify()
+                self._logs.append(value)
+
     def finish(self) -> None:
         with self._came:
             self._is_finishing = True
@@ -165,23 +202,31 @@ class _Lane:
 
     def _write_all(self) -> None:
         while (work := self._next()) is not None:
-            facts, beats = work
-            for key, value in beats.items():
+            for line in work.logs:
+                self._write_log(line)
+            for key, value in work.beats.items():
                 try:
                     self._stream.beat(key, value)
                 except Exception as error:  # noqa: BLE001 - a lost figure harms nobody
                     self._complain(key, error)
-            for key, value in facts.items():
+            for key, value in work.facts.items():
                 try:
                     self._stream.put(key, value)
                 except Exception as error:  # noqa: BLE001 - whatever it is, it may be over at the next try
                     self._complain(key, error)
-                    self._later(facts, key)
+                    self._later(work.facts, key)
                     break
                 self._pause_s = 0.0
                 self._has_complained = False
 
-    def _next(self) -> tuple[dict[str, bytes], dict[str, bytes]] | None:
+    def _write_log(self, line: bytes) -> None:
+        assert self._keeps_logs is not None
+        try:
+            self._keeps_logs.log(line)
+        except Exception as error:  # noqa: BLE001 - a lost line harms nobody
+            self._complain("log lines", error)
+
+    def _next(self) -> _Work | None:
         """Wait for what is to be written now; None at the end."""
         with self._came:
             while not self._gave_up:
@@ -195,14 +240,25 @@ class _Lane:
                 facts: dict[str, bytes] = {}
                 if self._facts and now >= self._retry_at:
                     facts, self._facts = self._facts, facts
-                if facts or beats:
+                logs = self._take_logs(now)
+                if facts or beats or logs:
                     self._beaten.update(dict.fromkeys(beats, now))
-                    return facts, beats
+                    return _Work(facts, beats, logs)
                 if self._is_finishing and not self._facts:
                     break
                 waits = [at - now for at in (*due.values(), *still.values())]
-                self._came.wait(min([*waits, *([self._retry_at - now] if self._facts else [])], default=None))
+                waits += [self._retry_at - now] if self._facts else []
+                waits += [self._logs_at - now] if self._logs else []
+                self._came.wait(min(waits, default=None))
             return None
+
+    def _take_logs(self, now: float) -> list[bytes]:
+        if not self._logs or (now < self._logs_at and not self._is_finishing):
+            return []
+        logs = list(self._logs)
+        self._logs.clear()
+        self._logs_at = now + LOG_INTERVAL_S
+        return logs
 
     def _still(self) -> dict[str, float]:
         """When figures that stand still are to become facts."""

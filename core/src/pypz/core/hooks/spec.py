@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ChannelStatus,
         DeployedRef,
         ErrorInfo,
+        LogRecord,
         OperatorRef,
         PipelineRef,
         PortRef,
@@ -175,6 +176,18 @@ def pypz_process_status(status: ProcessStatus) -> None:
     """What a process that executes members uses; at most once a second, the latest kept when there are more.
 
     Told of processes that are connected to a location; what a member without channels uses is not told.
+    """
+
+
+@hookspec
+def pypz_log(record: LogRecord) -> None:
+    """A member logged a line: by the logger of its operator or one of its plugins, or its executor did.
+
+    Whether or not the operator carries a logger plugin; INFO and above, unless its ``logStreamLevel`` says otherwise. At most
+    100 a second of each member, 20 of them for warnings and errors only; how many were left out is told by a line of its own.
+
+    Args:
+        record: The line, and whose it is.
     """
 
 

@@ -9,7 +9,7 @@ from pypz.core.commons.errors import CheckpointError, ConfigurationError, Instan
 from pypz.core.commons.loggers import ContextLogger, ContextLoggerInterface
 from pypz.core.commons.parameters import OptionalParameter
 from pypz.core.specs import _creation, _describe
-from pypz.core.specs._fan_out import FanOutLogger
+from pypz.core.specs._fan_out import FanOutLogger, Tap
 from pypz.core.specs._interception import RegisteredInterface
 from pypz.core.specs._replica import OperatorReplica
 from pypz.core.specs.dtos import OperatorConnection, OperatorConnectionSource, OperatorInstanceDTO
@@ -31,6 +31,8 @@ class Operator(Instance[Plugin], InstanceGroup, RegisteredInterface, ABC):
         deliveryGuarantee: ``at-least-once`` or ``at-most-once``.
         commitIntervalMs: Milliseconds between two commits of what was processed.
         drainTimeoutMs: Milliseconds that an interrupted operator has for its last commit.
+        logStreamLevel: From which level on log lines go to observers and the pipeline's log stream: ``ERROR``, ``WARNING``,
+            ``INFO``, ``DEBUG``, or ``OFF`` for none.
     """
 
     Replica = OperatorReplica
@@ -43,6 +45,8 @@ class Operator(Instance[Plugin], InstanceGroup, RegisteredInterface, ABC):
     """Where `checkpoint` goes during an execution; None outside of one."""
     _pypz_own_logger: ContextLoggerInterface | None = None
     """Logger that the executor gives to an operator without logger plugin; None for silence."""
+    _pypz_tap: Tap | None = None
+    """What tells observers of log lines during an execution; None outside of one."""
 
     def _pypz_on_replication(self, value: int | None) -> None:
         if self._pypz_origin() is None:
@@ -70,6 +74,11 @@ class Operator(Instance[Plugin], InstanceGroup, RegisteredInterface, ABC):
         alt_name="drainTimeoutMs",
         description="Milliseconds that an interrupted operator has to commit what it has processed",
     )
+    _log_stream_level = OptionalParameter(
+        str,
+        alt_name="logStreamLevel",
+        description="Log lines for viewers, from which level on: ERROR, WARNING, INFO, DEBUG, or OFF for none",
+    )
 
     def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(name, Plugin, *args, **kwargs)
@@ -79,6 +88,7 @@ class Operator(Instance[Plugin], InstanceGroup, RegisteredInterface, ABC):
         self._delivery_guarantee = "at-least-once"
         self._commit_interval_ms = 100
         self._drain_timeout_ms = 10_000
+        self._log_stream_level = "INFO"
 
     @abstractmethod
     def _on_init(self) -> bool:
@@ -236,7 +246,8 @@ class Operator(Instance[Plugin], InstanceGroup, RegisteredInterface, ABC):
 
     def _pypz_logger(self) -> ContextLoggerInterface:
         plugins = [plugin for plugin in self._pypz_own_nested() if isinstance(plugin, LoggerPlugin)]
-        return FanOutLogger(plugins) if plugins else (self._pypz_own_logger or FanOutLogger(()))
+        own = [] if self._pypz_own_logger is None else [self._pypz_own_logger]
+        return FanOutLogger(plugins or own, lambda: self._pypz_tap)
 
     def _pypz_set_replicas(self, count: int) -> None:
         if count < 0:

@@ -16,6 +16,7 @@ from pypz.core.commons.errors import FencedError, PypzError, WokenError
 from pypz.core.commons.loggers import ContextLoggerInterface
 from pypz.core.hooks.events import ErrorInfo
 from pypz.core.hooks.host import PluginHost
+from pypz.core.hooks.lines import MemberLog, lowest_level
 from pypz.core.specs.operator import Operator
 from pypz.core.specs.plugin import ExtendedPlugin, InputPortPlugin, Plugin, PortPlugin
 from pypz.executors.commons import ExecutionMode, ExitCodes, name_of_exit_code
@@ -89,6 +90,7 @@ class Execution:
         self._has_told = threading.Event()
         self._has_ended = threading.Event()
         self._session: MemberSession | None = None
+        self._lines: MemberLog | None = None
         self._is_finished = False
         self._is_abandoned = False
         self._end_reason = "interrupted"
@@ -109,6 +111,8 @@ class Execution:
             if not self._stopping.requested:
                 raise
         else:
+            self._lines = MemberLog(self._host, self._session.ref, self._masked, lowest_level(self._operator))
+            vars(self._operator)["_pypz_tap"] = self._lines
             if self._stopping.requested:
                 self._session.interrupt()
 
@@ -157,6 +161,9 @@ class Execution:
             self._context.set_exit_code(ExitCodes.Fenced)
             self._end_reason = "a later start of this member exists, so this one has stopped"
         code = self.exit_code
+        if self._lines is not None:
+            self._lines.close()
+            vars(self._operator).pop("_pypz_tap", None)
         if session is not None:
             if not self._has_ended_before(session) and not self._is_abandoned:
                 self._host.operator_finished(session.ref, code)

@@ -1,17 +1,22 @@
-"""Promises 20 to 22: the status stream."""
+"""Promises 20 to 22 and 51 to 53: the status stream, and the log lines beside it."""
 
 from __future__ import annotations
 
 import time
 
-from pypz.core.channels.spi import StatusEntry, StatusStream
-from pypz.testing.promises import Worker, promise, side_by_side
+import pytest
+
+from pypz.core.channels.spi import KeepsLogs, LogReader, StatusEntry, StatusStream
+from pypz.testing.promises import Worker, promise, result_of, side_by_side
 from pypz.testing.transport.base import TransportFixtures
 from pypz.testing.transport.bench import ADMIN_S, Bench
 
 STARTS = 5
 PROPOSERS = 20
 BEATS = 1000
+LINES = 50
+FLOOD = 20_000
+LINE_BYTES = 200
 
 
 def changes_until(stream: StatusStream, key: str, patience_s: float) -> list[StatusEntry]:
@@ -26,8 +31,27 @@ def changes_until(stream: StatusStream, key: str, patience_s: float) -> list[Sta
     return found
 
 
+def lines_until(reader: LogReader, last: bytes, patience_s: float) -> list[bytes]:
+    """Follow log lines until a certain one has come."""
+    worker = Worker("follows lines")
+    found: list[bytes] = []
+    deadline = time.monotonic() + patience_s
+    while last not in found:
+        assert time.monotonic() < deadline, f"line {last!r} did not come; there were {len(found)} others"
+        found += worker.call(lambda: reader.read(1.0), "LogReader.read", patience_s)
+    worker.close()
+    return found
+
+
+def keeping(stream: StatusStream, number: int) -> KeepsLogs:
+    """The stream, if it keeps log lines; else the test is skipped."""
+    if not isinstance(stream, KeepsLogs):
+        pytest.skip(f"promise {number} is tested where status streams keep log lines (KeepsLogs)")
+    return stream
+
+
 class StatusPromises(TransportFixtures):
-    """Facts, beats and epochs."""
+    """Facts, beats, epochs and log lines."""
 
     @promise(20)
     def test_20_join_gives_simultaneous_starts_of_one_member_different_growing_epochs(self, bench: Bench) -> None:
@@ -79,3 +103,75 @@ class StatusPromises(TransportFixtures):
         bench.transport.delete_status(bench.pipeline, ADMIN_S)
         assert bench.pipeline not in bench.transport.pipelines()
         assert dict(bench.status(bench.open_transport(), create=False).facts()) == {}
+
+    @promise(51)
+    def test_51_log_lines_come_in_order_to_early_and_late_viewers_and_are_neither_facts_nor_beats(
+        self, bench: Bench
+    ) -> None:
+        """A viewer gets the latest of those that were there, then all others; `wake` ends its wait."""
+        stream = bench.status()
+        writer = keeping(stream, 51)
+        early = keeping(bench.status(bench.open_transport(), create=False), 51).open_logs(LINES)
+        lines = [b"line %d" % number for number in range(LINES)]
+        for line in lines:
+            writer.log(line)
+        assert lines_until(early, lines[-1], bench.patience_s) == lines
+        late = keeping(bench.status(bench.open_transport(), create=False), 51).open_logs(10)
+        assert lines_until(late, lines[-1], bench.patience_s) == lines[-10:]
+        writer.log(b"one more")
+        assert [lines_until(reader, b"one more", bench.patience_s) for reader in (early, late)] == [[b"one more"]] * 2
+        worker = Worker("waits for lines")
+        waiting = worker.submit(lambda: late.read(bench.patience_s * 2))
+        late.wake()
+        assert result_of(waiting, "LogReader.read after wake", bench.patience_s) == []
+        worker.close()
+        stream.put("last", b"1")
+        told = changes_until(stream, "last", bench.patience_s)
+        assert {entry.key for entry in told} | set(stream.facts()) == {"last"}
+        for reader in (early, late):
+            reader.close()
+
+    @promise(52)
+    def test_52_log_never_waits_and_a_flood_leaves_the_newest_lines_only(self, bench: Bench) -> None:
+        """Lines may be lost, the order stays; what is kept has a bound, or is lost on the way."""
+        stream = bench.status()
+        writer = keeping(stream, 52)
+        worker = Worker("logs")
+
+        def flood() -> None:
+            for number in range(FLOOD):
+                writer.log(b"%d" % number + b" " * LINE_BYTES)
+
+        worker.call(flood, f"{FLOOD} times StatusStream.log", bench.patience_s)
+        worker.close()
+        last = b"%d" % FLOOD
+        reader = keeping(bench.status(bench.open_transport(), create=False), 52).open_logs(FLOOD)
+        deadline = time.monotonic() + bench.patience_s
+        found: list[bytes] = []
+        while last not in found:  # what is written while too much waits may be lost: it is written again
+            assert time.monotonic() < deadline, f"no line comes any more behind {len(found)} of {FLOOD}"
+            writer.log(last)
+            found += reader.read(0.2)
+        numbers = [int(line) for line in found if line != last]
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) < FLOOD, "lines are kept or ahead without bound"
+        reader.close()
+
+    @promise(53)
+    def test_53_log_lines_go_with_the_status_and_a_viewer_makes_none(self, bench: Bench) -> None:
+        """Who follows lines of a stream that is not there waits, finds them once it is made, and again when made anew."""
+        reader = keeping(bench.status(create=False), 53).open_logs(LINES)
+        worker = Worker("waits for a stream")
+        assert worker.call(lambda: reader.read(0.1), "LogReader.read", bench.patience_s) == []
+        assert bench.pipeline not in bench.transport.pipelines()
+        for line in (b"first", b"second"):
+            made = bench.status(bench.open_transport())
+            keeping(made, 53).log(line)
+            assert lines_until(reader, line, bench.patience_s) == [line]
+            made.close()
+            bench.transport.delete_status(bench.pipeline, ADMIN_S)
+        late = keeping(bench.status(create=False), 53).open_logs(LINES)
+        assert worker.call(lambda: late.read(0.1), "LogReader.read", bench.patience_s) == []
+        worker.close()
+        for one in (reader, late):
+            one.close()
