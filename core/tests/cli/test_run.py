@@ -50,9 +50,32 @@ def test_a_failing_operator_ends_the_run_with_its_code_and_one_clear_line(pypz: 
     done = pypz("run", "shop:ShopPipeline", "--no-log", *with_parameters(">fails=true"))
     assert done.returncode == 115
     assert "Traceback" not in done.stderr
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("pypz: error: shop_pipeline.writer ended with exit code 115")
-    assert "ValueError: no more paper (shop.py, line" in last
+    (told,) = [line for line in done.stderr.splitlines() if "no more paper" in line]
+    assert told.startswith("ERROR: shop_pipeline.writer: ended with exit code 115 (StateOperationError): ValueError: ")
+    assert "(shop.py, line" in told
+    assert done.stderr.splitlines()[-1] == "pypz: has failed with exit code 115; --debug shows the traceback"
+    (stopped,) = [line for line in done.stderr.splitlines() if "exit code 130" in line]
+    assert stopped.startswith("ERROR: shop_pipeline.reader: ended with exit code 130 (SigTerm): stopped, because ")
+    assert len([line for line in done.stderr.splitlines() if "fail" in line.lower() or "error" in line.lower()]) == 3
+
+
+def test_a_failing_process_is_told_of_once_too(pypz: Any) -> None:
+    done = pypz("run", "shop:Lonely", "--isolation", "process", "--no-log", "--on-failure", "continue")
+    assert len([line for line in done.stderr.splitlines() if "no more paper" in line]) == 1, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("pypz: has failed with exit code 115")
+
+
+@pytest.mark.parametrize("command", [["run"], ["plan", "--brief"], ["retire", "--all"]])
+def test_a_broker_that_is_missing_is_told_by_its_location(pypz: Any, command: list[str]) -> None:
+    pytest.importorskip("pypz.plugins.kafka_io")
+    done = pypz(*command, "shop:ShopPipeline", "-p", ">>channelLocation=kafka://localhost:1")
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if "error" in line]
+    assert done.returncode == 1
+    assert lines[0].removeprefix("pypz: ") == (
+        "error: kafka://localhost:1 (channelLocation): no broker answers; last seen: localhost:1: Connection refused; "
+        "check the address, and that the broker runs"
+    )
+    assert "facts" not in done.stdout + done.stderr
 
 
 def test_debug_shows_the_traceback(pypz: Any) -> None:
@@ -104,7 +127,7 @@ def test_processes_show_their_progress_and_their_lines(pypz: Any) -> None:
     assert done.returncode == 115
     assert "got 7" in done.stdout
     assert "lonely.other: ended" in done.stderr
-    assert "lonely.op: failed" in done.stderr
+    assert "ERROR: lonely.op: ended with exit code 115" in done.stderr
 
 
 def test_mode_skip_does_nothing(pypz: Any) -> None:

@@ -201,7 +201,8 @@ def _plan_channels(plan: Plan, pipeline: Pipeline, host: PluginHost, offline: bo
                     _ask_runs(plan, place)
                     here = [_asked(place, one, fresh) for one in here]
         except PypzError as error:
-            plan.refuse(f"{_hidden(location)}: {error}")
+            shown = _hidden(location)
+            plan.refuse(error if str(error).startswith(shown) else f"{shown}: {error}")
         plan.channels += here
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef
+from pypz.core.hooks.events import PROCESS_ENDED, ChannelStatus, ErrorInfo, OperatorRef, PipelineRef
 from pypz.core.hooks.spec import hookimpl
 
 RATE_WINDOW_S: Final = 2.0
@@ -65,7 +65,8 @@ class Progress:
 
     Args:
         members: Full names of the members to show from the start, in this order.
-        on_news: Called with a line of text when a member starts to run, fails or ends; on the observers' thread.
+        on_news: Called with a line of text when a member starts to run or ends well or interrupted, and when the run
+            does; on the observers' thread. Of one that has failed its executor tells.
     """
 
     def __init__(self, members: Iterable[str] = (), on_news: Callable[[str], None] | None = None) -> None:
@@ -85,7 +86,9 @@ class Progress:
     def pypz_pipeline_finished(self, pipeline: PipelineRef, outcome: str) -> None:
         """Keep the outcome."""
         self.outcome = outcome
-        self._on_news(f"{pipeline.name}: run {pipeline.run} has {outcome.replace('interrupted', 'been interrupted')}")
+        if outcome != "failed":
+            ended = {"interrupted": "been interrupted"}.get(outcome, outcome)
+            self._on_news(f"{pipeline.name}: run {pipeline.run} has {ended}")
 
     @hookimpl
     def pypz_operator_state_changed(self, operator: OperatorRef, old: str, new: str) -> None:
@@ -101,10 +104,8 @@ class Progress:
         """Keep the first failure."""
         with self._lock:
             member = self._member(operator)
-            is_first = not member.failure
-            member.failure = member.failure or f"{error.type}: {error.message}"
-        if is_first:
-            self._on_news(f"{operator.name}: failed in {STATES.get(during, during)}: {error.type}: {error.message}")
+            told = error.message if error.type == PROCESS_ENDED else f"{error.type}: {error.message}"
+            member.failure = member.failure or told
 
     @hookimpl
     def pypz_operator_finished(self, operator: OperatorRef, exit_code: int) -> None:
@@ -112,7 +113,8 @@ class Progress:
         with self._lock:
             self._member(operator).exit_code = exit_code
         row = next(row for row in self.rows() if row.name == operator.name)
-        self._on_news(f"{row.name}: {in_words(replace(row, note=''))}")
+        if row.is_well:
+            self._on_news(f"{row.name}: {in_words(replace(row, note=''))}")
 
     @hookimpl
     def pypz_channel_status(self, status: ChannelStatus) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -81,12 +82,23 @@ def run(
                 codes = executor.start(mode)
         except PipelineFailedError as error:
             outcome.exit_codes = error.exit_codes
-            raise
+            _end_failed(error, outcome if as_json else None, debug)
         if as_json:
             outcome.exit_codes = codes
             told = outcome.as_json("interrupted" if any(codes.values()) else "finished", None)
             sys.stdout.write(as_json_text(told))
         raise typer.Exit(next((code for code in codes.values() if code), 0))
+
+
+def _end_failed(error: PipelineFailedError, outcome: _Outcome | None, debug: bool) -> NoReturn:
+    """End with the code of the member that failed; why, it has said itself on stderr, in its ``ERROR:`` line."""
+    if debug:
+        traceback.print_exception(error)
+    if outcome is not None:
+        sys.stdout.write(as_json_text(outcome.with_errors([str(error)])))
+    hint = "" if debug or error.__cause__ is None else "; --debug shows the traceback"
+    stderr().print(f"pypz: has failed with exit code {error.exit_code}{hint}")
+    raise typer.Exit(error.exit_code) from error
 
 
 @dataclass

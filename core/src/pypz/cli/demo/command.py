@@ -54,7 +54,7 @@ def demo(
             watch.cancel()
         took_s = time.monotonic() - begun
         if any(codes.values()):
-            fail(f"the demo was interrupted after {took_s:.0f} s", next(code for code in codes.values() if code))
+            fail(f"the demo was interrupted after {took_s:.0f} s", code=next(code for code in codes.values() if code))
         wrong = _faults(pipeline)
         for fault in wrong:
             console.print(f"WRONG  {fault}")

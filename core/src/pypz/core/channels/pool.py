@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pypz.core.channels.spi import Transport
+from pypz.core.commons.errors import TransportError, TransportTimeoutError
+from pypz.core.commons.secrets import conceal
 
 if TYPE_CHECKING:
     from pypz.core.hooks.host import PluginHost
@@ -19,6 +21,16 @@ Address = tuple[str, tuple[tuple[str, str], ...]]
 def address_of(location: str, options: Mapping[str, str]) -> Address:
     """Give the key under which a transport is shared."""
     return location, tuple(sorted(options.items()))
+
+
+def placed(location: str, error: BaseException) -> BaseException:
+    """Give the error of a transport that could not be opened with its location before it."""
+    shown = conceal({"channelLocation": location})["channelLocation"]
+    if type(error) not in (TransportError, TransportTimeoutError) or shown in str(error):
+        return error
+    found = type(error)(f"{shown} (channelLocation): {error}")
+    found.__cause__ = error
+    return found
 
 
 @dataclass

@@ -27,7 +27,7 @@ from pypz.core.channels.run import (
 from pypz.core.channels.session import own_host
 from pypz.core.channels.spi import ChannelInfo, Guarantee, Member, StatusEntry, StatusStream, Transport
 from pypz.core.channels.status import pack, unpack, with_prefix
-from pypz.core.commons.errors import ConfigurationError, RunConflictError
+from pypz.core.commons.errors import ConfigurationError, RunConflictError, TransportError
 from pypz.core.commons.secrets import conceal
 
 if TYPE_CHECKING:
@@ -109,9 +109,12 @@ def places_at(
             transport = pool.acquire(host, address)
             opened.callback(pool.release, host, address)
             if location not in found:
-                stream = transport.open_status(pipeline, create=False)
-                opened.callback(stream.close)
-                found[location] = Place(location, pipeline, {}, stream, stream.facts())
+                try:
+                    stream = transport.open_status(pipeline, create=False)
+                    opened.callback(stream.close)
+                    found[location] = Place(location, pipeline, {}, stream, stream.facts())
+                except TransportError as error:
+                    raise pool.placed(location, error) from error
             found[location].transports[address] = transport
         yield list(found.values())
 

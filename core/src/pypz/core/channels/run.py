@@ -297,7 +297,7 @@ class PipelineRun:
                     hub = self._hubs[location] = StatusHub(stream, location)
                 hub.open()
             except BaseException as error:  # noqa: BLE001  # raised again below, in the caller's thread
-                errors.append(error)
+                errors.append(pool.placed(location, error))
 
         threads = [
             threading.Thread(target=open_hub, args=item, name=f"pypz-open {item[0]}", daemon=True)

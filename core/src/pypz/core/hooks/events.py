@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, Self, cast
+from typing import Any, Final, Literal, Self, cast
 
 EVENT_VERSION = 1
 """Version of the events' JSON form; a field may be added, nothing else, without raising it."""
@@ -140,6 +140,10 @@ class ProcessStatus(Event):
     memory_bytes: int | None = None
     """Resident memory now; None where the system does not tell."""
     threads: int = 0
+
+
+PROCESS_ENDED: Final = "ProcessEnded"
+"""Stands for an error's type where a process has ended without telling one."""
 
 
 @dataclass(frozen=True)

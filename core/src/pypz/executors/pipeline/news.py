@@ -11,7 +11,15 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef, ProcessStatus
+from pypz.core.hooks.events import (
+    PROCESS_ENDED,
+    ChannelStatus,
+    ErrorInfo,
+    OperatorRef,
+    PipelineRef,
+    PortRef,
+    ProcessStatus,
+)
 from pypz.core.hooks.host import PluginHost
 from pypz.executors.commons import ENDED_WELL
 
@@ -79,7 +87,7 @@ class News:
             self._known[ref.name] = known
             self._over.add((ref.name, ref.process))
             if exit_code not in ENDED_WELL and not known.has_failed:
-                self._host.operator_failed(known.ref, known.state, ErrorInfo("ProcessEnded", reason))
+                self._host.operator_failed(known.ref, known.state, ErrorInfo(PROCESS_ENDED, reason))
             if not known.has_ended:
                 self._host.operator_finished(known.ref, exit_code)
             known.has_failed = known.has_ended = True

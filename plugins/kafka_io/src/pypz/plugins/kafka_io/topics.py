@@ -96,6 +96,9 @@ class Topics:
         except TransportError as error:
             if _code(error) in GONE:
                 return None
+            if isinstance(error, TransportTimeoutError):  # whatever the topic is
+                told = self.sight.with_cause("no broker answers")
+                raise TransportTimeoutError(f"{told}; check the address, and that the broker runs") from error
             raise
         ready = all(partition.leader is not None and partition.leader.id >= 0 for partition in found.partitions)
         return Topic(name, str(found.topic_id), len(found.partitions), ready and bool(found.partitions))
