@@ -18,12 +18,14 @@ from pypz.core.commons.errors import ConfigurationError
 from pypz.core.specs.pipeline import Pipeline
 from pypz.sniffer.deployment import Deployment
 from pypz.sniffer.documents import line_of
-from pypz.sniffer.feed import Location
+from pypz.sniffer.feed import Location, check_reach
 from pypz.sniffer.places import location_of, pipeline_at, pipeline_names
+from pypz.sniffer.plan import reachable_locations
 from pypz.sniffer.programs import snapshot, watching, write_pictures
 from pypz.sniffer.reasons import Verdict, diagnose
 from pypz.sniffer.table import member_words, short_name
 from pypz.sniffer.viewer import PLAIN_VARIABLE, PipelineSnifferViewer, write_line
+from pypz.sniffer.web import serve_screen
 
 ONCE_S: Final = 3.0
 """Seconds of one look: enough for a rate and for a sign of life of every member (they beat once a second)."""
@@ -74,6 +76,10 @@ def sniff(
         typer.Option("--once", help="One look; exit code 0: healthy or finished, 1: failed, 3: stuck, 4: no run seen."),
     ] = False,
     seconds: Annotated[float, typer.Option(min=0.0, help="With --once: how long to look, at most.")] = ONCE_S,
+    web: Annotated[
+        bool, typer.Option("--web", help="The screen in a browser of this machine, at an address that holds a token.")
+    ] = False,
+    web_port: Annotated[int, typer.Option(help="With --web: port on 127.0.0.1; 0: any that is free.")] = 0,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Show live what the operators of a pipeline and their ports do: state, records, rate and lag.
@@ -100,6 +106,14 @@ def sniff(
             pipeline = load_pipeline(target, name, parameter or [], mock_nonexistent=True)
             for warning in unexpected(pipeline, parameter or []):
                 stderr().print(f"pypz: warning: {warning}")
+        if web:
+            if deployment is None:
+                reached = reachable_locations(pipeline) if locations is None else locations
+                check_reach(pipeline.get_full_name(), reached, can_run_here=False)
+            serve_screen(
+                pipeline.get_full_name(), _screen_arguments(target, pipeline, deployment, parameter or []), web_port
+            )
+            return
         if once:
             raise typer.Exit(_look(pipeline, locations, deployment, seconds, as_json))
         if as_json:
@@ -122,6 +136,17 @@ def _chosen(location: str) -> str | None:
     while not 1 <= number <= len(names):
         number = typer.prompt(f"{location}: which pipeline, 1 to {len(names)}", type=int, err=True)
     return str(names[number - 1])
+
+
+def _screen_arguments(
+    target: str, pipeline: Pipeline, deployment: Deployment | None, parameters: Sequence[str]
+) -> list[str]:
+    """Arguments with which another process shows the same on its screen."""
+    settings = [argument for parameter in parameters for argument in ("-p", parameter)]
+    if deployment is None:
+        return ["sniff", target, "--name", pipeline.get_full_name(), *settings]
+    place = [argument for name, value in deployment.options.items() for argument in (f"--{name}", value)]
+    return ["sniff", target, "--from", deployment.kind, *place, *settings]
 
 
 def _look(

@@ -36,6 +36,8 @@ class Deployment:
 
     def __init__(self, kind: str, name: str, options: Mapping[str, str]) -> None:
         self.name = name
+        self.kind = kind
+        self.options = dict(options)
         self.place = ", ".join([kind, *(f"{key} {value}" for key, value in options.items())])
         self.deployer: Deployer = PluginHost.default().make_deployer(kind, options)
 

@@ -85,6 +85,8 @@ class PipelineSnifferViewer:
 
 def has_screen() -> bool:
     """Whether there is a terminal to draw on, and nobody asked for plain lines."""
+    if "TEXTUAL_DRIVER" in os.environ:  # drawn by somebody else's means, in a browser for instance
+        return True
     if os.environ.get(PLAIN_VARIABLE, "") not in ("", "0") or os.environ.get("TERM", "") == "dumb":
         return False
     streams = (sys.stdin, sys.stdout, sys.__stderr__)  # Textual draws on the last one
