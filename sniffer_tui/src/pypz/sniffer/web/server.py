@@ -112,11 +112,15 @@ class SnifferServer(Server):
         try:
             window = web.WebSocketResponse(heartbeat=HEARTBEAT_S)
             await window.prepare(request)
+
+            async def close() -> None:
+                await window.close()
+
             process = _ScreenProcess(
                 self.command,
                 write_bytes=window.send_bytes,
                 write_str=window.send_str,
-                close=window.close,
+                close=close,
                 download_manager=self.download_manager,
             )
             await process.start(to_int(request.query.get("width", ""), 80), to_int(request.query.get("height", ""), 24))
