@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import sys
 import warnings
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
+from pypz.cli.deployment.deploy import prepared
+from pypz.cli.deployment.place import deployer_at
+from pypz.cli.deployment.planning import plan_deployment
 from pypz.cli.errors import told_plainly
 from pypz.cli.given import unexpected
 from pypz.cli.options import AsJson, Debug, Parameters, PipelineName, Target
@@ -16,8 +19,10 @@ from pypz.cli.parameters import table_of
 from pypz.cli.planning import EdgePlan, Plan, make_plan
 from pypz.cli.screen import as_json_text, stderr, stdout
 from pypz.cli.target import load_pipeline
-from pypz.core.commons.errors import PypzWarning
+from pypz.core.commons.errors import ConfigurationError, PypzWarning
 from pypz.core.hooks.host import PluginHost
+
+PANEL: Final = "With --to"
 
 
 def plan(
@@ -27,6 +32,26 @@ def plan(
     fresh: Annotated[bool, typer.Option("--fresh", help="Plan a start that deletes the channels first.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Ask no broker: nothing is known of channels.")] = False,
     brief: Annotated[bool, typer.Option("--brief", help="Leave the parameters out.")] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="KIND",
+            rich_help_panel=PANEL,
+            help="Plan a deployment, as in 'kubernetes', instead of a run here.",
+        ),
+    ] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", rich_help_panel=PANEL, help="Namespace.")
+    ] = None,
+    context: Annotated[str | None, typer.Option(rich_help_panel=PANEL, help="Context of the kubeconfig.")] = None,
+    kubeconfig: Annotated[str | None, typer.Option(rich_help_panel=PANEL, help="Path of the kubeconfig.")] = None,
+    image: Annotated[
+        str | None, typer.Option(rich_help_panel=PANEL, help="Image of all operators that name none.")
+    ] = None,
+    tells_changes: Annotated[
+        bool, typer.Option("--exit-code", rich_help_panel=PANEL, help="End with 3 where something would change.")
+    ] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -34,13 +59,35 @@ def plan(
 
     Every error is told at once. Nothing is created or changed. Secrets are masked.
 
+    With --to: what `pypz deploy` would change there. The cluster is asked by a dry run, so that what it would refuse is
+    told; no broker is asked.
+
     pypz plan letters:Letters -p '>>channelLocation=localhost:9092'
 
     pypz plan letters.yaml --offline --brief
 
-    The exit code is 0 when a start would go on, 1 when it would be refused.
+    pypz plan letters:Letters --to kubernetes --image letters:2
+
+    The exit code is 0 when a start would go on, 1 when it would be refused; with --exit-code 3 when something would change.
     """
     with told_plainly(debug, as_json and _nothing_but):
+        if to is not None:
+            raise typer.Exit(
+                plan_deployment(
+                    prepared(target, parameter, name, image),
+                    deployer_at(to, namespace, context, kubeconfig),
+                    as_json=as_json,
+                    tells_changes=tells_changes,
+                )
+            )
+        for option, given in (
+            ("namespace", namespace),
+            ("context", context),
+            ("kubeconfig", kubeconfig),
+            ("image", image),
+        ):
+            if given is not None:
+                raise ConfigurationError(f"--{option} goes with --to, as in --to kubernetes")
         faults: list[str] = []
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", PypzWarning)

@@ -45,11 +45,11 @@ def deploy(
     pypz deploy weather:Weather -p '>>channelLocation=broker:9092' --image weather:1 --attach
     """
     with told_plainly(debug):
-        pipeline = _prepared(target, parameter, name, image)
+        pipeline = prepared(target, parameter, name, image)
         deployer = deployer_at(to, namespace, context, kubeconfig)
         full_name = pipeline.get_full_name()
         with stderr().status(f"deploying {full_name}"):
-            deployer.deploy(pipeline, mode, _named(pipeline, skip or ()), wait)
+            deployer.deploy(pipeline, mode, named(pipeline, skip or ()), wait)
         stderr().print(f"pypz: {full_name} is deployed; `pypz attach {full_name}` stays with it")
         if attach:
             raise typer.Exit(stay(deployer, full_name))
@@ -84,11 +84,11 @@ def render(
         if rbac:
             sys.stdout.write(deployer.render_rights(account))
             return
-        pipeline = _prepared(target, parameter, name, image)
-        sys.stdout.write(deployer.render(pipeline, mode, _named(pipeline, skip or ())))
+        pipeline = prepared(target, parameter, name, image)
+        sys.stdout.write(deployer.render(pipeline, mode, named(pipeline, skip or ())))
 
 
-def _prepared(target: str | None, parameters: list[str] | None, name: str | None, image: str | None) -> Pipeline:
+def prepared(target: str | None, parameters: list[str] | None, name: str | None, image: str | None) -> Pipeline:
     # What is deployed runs elsewhere: the code that a YAML file names need not be here.
     pipeline = load_pipeline(target, name, parameters or [], mock_nonexistent=True)
     for warning in unexpected(pipeline, parameters or []):
@@ -104,7 +104,7 @@ def _principals(pipeline: Pipeline) -> list[Operator]:
     return [operator for operator in Internals(pipeline).nested_instances.values() if operator.is_principal()]
 
 
-def _named(pipeline: Pipeline, names: list[str] | tuple[str, ...]) -> list[Operator]:
+def named(pipeline: Pipeline, names: list[str] | tuple[str, ...]) -> list[Operator]:
     """The operators of these simple or full names."""
     known = {operator.get_simple_name(): operator for operator in _principals(pipeline)}
     found = []

@@ -97,6 +97,15 @@ def variable_name(full_name: str, *path: str) -> str:
     return PREFIX + re.sub(r"[^A-Z0-9]", "_", "_".join((full_name, *path)).upper())
 
 
+def is_secret_name(name: str) -> bool:
+    """Tell whether values of this name are secret in all likelihood.
+
+    >>> is_secret_name("dbPassword"), is_secret_name("API_KEY"), is_secret_name("password_file"), is_secret_name("user")
+    (True, True, False, False)
+    """
+    return _is_secret_key(name)
+
+
 def resolve_references(value: Any, place: str = "") -> Any:
     """Copy ``value`` with every ``$(env:NAME)`` replaced by the variable; unknown ones by their default or the empty text.
 

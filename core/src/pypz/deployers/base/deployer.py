@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from pypz.core.commons.errors import ConfigurationError
+from pypz.deployers.base.plan import DeploymentPlan
 from pypz.deployers.base.state import DeploymentState, MemberStatus
 from pypz.executors.commons import ExecutionMode
 
@@ -137,6 +138,19 @@ class Deployer(ABC):
             ConfigurationError: This deployer makes nothing that can be told as text.
         """
         raise ConfigurationError(f"{type(self).__name__} cannot render what it deploys")
+
+    def plan(
+        self,
+        pipeline: Pipeline,
+        execution_mode: ExecutionMode = ExecutionMode.Standard,
+        ignore_operators: list[Operator] | None = None,
+    ) -> DeploymentPlan:
+        """Tell what deploying would change, against what is deployed under the pipeline's name; changes nothing.
+
+        Raises:
+            ConfigurationError: This deployer cannot tell beforehand.
+        """
+        raise ConfigurationError(f"{type(self).__name__} cannot plan what it deploys")
 
     def render_rights(self, account: str = "pypz-deployer") -> str:
         """Give as text what makes an account that may do what this deployer does, and no more.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -45,12 +45,16 @@ class ApiError(DeploymentException):
     Attributes:
         status: HTTP status; 0 when there was no answer.
         reason: The server's word for it, such as ``AlreadyExists``.
+        causes: Fields of the object that it refused, each with what is wrong.
     """
 
-    def __init__(self, message: str, *, status: int = 0, reason: str = "") -> None:
+    def __init__(
+        self, message: str, *, status: int = 0, reason: str = "", causes: Sequence[tuple[str, str]] = ()
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
+        self.causes = tuple(causes)
 
 
 class Listing(NamedTuple):
@@ -110,6 +114,14 @@ class ClusterApi:
         """Create an object, its fields managed by pypz, and give it as the server keeps it."""
         query = {"fieldValidation": "Strict", "fieldManager": FIELD_MANAGER}
         return self._json("POST", self._path(manifest["kind"]), body=manifest, query=query)
+
+    def dry_run(self, manifest: Manifest) -> tuple[Manifest, list[str]]:
+        """Ask what `create` would make, defaults filled in; nothing is made. Also gives the server's warnings."""
+        query = {"fieldValidation": "Strict", "fieldManager": FIELD_MANAGER, "dryRun": "All"}
+        answer = self._send("POST", self._path(manifest["kind"]), body=manifest, query=query)
+        # 299 - "text" (RFC 7234, as the server writes it)
+        warnings = [w.partition('"')[2].removesuffix('"') for w in answer.headers.getlist("Warning")]
+        return json.loads(answer.data), [w.replace('\\"', '"') for w in warnings]
 
     def get(self, kind: str, name: str) -> Manifest | None:
         """Read an object; None when it does not exist."""
@@ -283,12 +295,20 @@ class ClusterApi:
         if not isinstance(told, dict):
             told = {"message": data[:500].decode(errors="replace").strip()}
         message = told.get("message") or f"HTTP status {status}"
+        causes = (told.get("details") or {}).get("causes") or []
         hint = {
             401: "; are the credentials of the kubeconfig still valid?",
             403: f"; ask for a role that allows it: `pypz render --rbac --namespace {self.namespace}` prints one with the "
             "rights that deploying needs",
         }.get(status, "")
-        error = ApiError(f"{self._place()}: {message}{hint}", status=status, reason=str(told.get("reason", "")))
+        if status == 403 and " cannot " not in message:  # no right is missing: a quota, an admission
+            hint = ""
+        error = ApiError(
+            f"{self._place()}: {message}{hint}",
+            status=status,
+            reason=str(told.get("reason", "")),
+            causes=[(str(c["field"]), str(c.get("message", ""))) for c in causes if c.get("field")],
+        )
         if self._is_namespace_missing(error):
             text = (
                 f"{self._place()} has no namespace {self.namespace!r}; `kubectl create namespace {self.namespace}` "

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 from pypz.core.hooks.events import DeployedRef
 from pypz.core.specs.operator import Operator
 from pypz.core.specs.pipeline import Pipeline
-from pypz.deployers.base import Deployer, DeploymentState, MemberStatus
+from pypz.deployers.base import Deployer, DeploymentPlan, DeploymentState, MemberStatus
 from pypz.deployers.k8s.api import ClusterApi
 from pypz.deployers.k8s.connection import load_configuration
 from pypz.deployers.k8s.deployments import Deployments
+from pypz.deployers.k8s.hiding import plain_secrets
 from pypz.deployers.k8s.planning import members_of, plan_of
 from pypz.deployers.k8s.rendering import rendered, rendered_rights
 from pypz.deployers.k8s.rights import ACCOUNT
@@ -95,7 +96,10 @@ class KubernetesDeployer(Deployer):
             DeploymentException: An operator has no image, the cluster cannot be reached or refuses something; what was
                 made is removed again.
         """
-        self._deployments().create(plan_of(pipeline, execution_mode, ignore_operators or ()), wait)
+        plan = plan_of(pipeline, execution_mode, ignore_operators or ())
+        for warning in plain_secrets(plan):
+            _say(f"warning: {warning}")
+        self._deployments().create(plan, wait)
 
     def attach(
         self, pipeline_name: str, on_operator_state_change: Callable[[Operator, DeploymentState], None] | None = None
@@ -261,6 +265,19 @@ class KubernetesDeployer(Deployer):
         made of the pipeline's description, so that the same pipeline gives the same text.
         """
         return rendered(plan_of(pipeline, execution_mode, ignore_operators or ()), self._namespace)
+
+    def plan(
+        self,
+        pipeline: Pipeline,
+        execution_mode: ExecutionMode = ExecutionMode.Standard,
+        ignore_operators: list[Operator] | None = None,
+    ) -> DeploymentPlan:
+        """Tell what deploying would change: asks the cluster by a dry run, so that all that it would refuse is told, too.
+
+        Raises:
+            DeploymentException: An operator has no image, or the cluster cannot be asked.
+        """
+        return self._deployments().compare(plan_of(pipeline, execution_mode, ignore_operators or ()))
 
     def render_rights(self, account: str = ACCOUNT) -> str:
         """Give the YAML of a ServiceAccount, with its Role, that may do in the namespace what this deployer does, and no more.

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from pypz.deployers.base import DeploymentState, MemberStatus
+from pypz.deployers.base import DeploymentPlan, DeploymentState, MemberStatus
 from pypz.deployers.k8s.api import ApiError, ClusterApi, Manifest
 from pypz.deployers.k8s.attaching import LEEWAY_S, Attachment, OnChange, OnNews
+from pypz.deployers.k8s.comparing import Comparison
 from pypz.deployers.k8s.manifests import dependent_manifests, owned, owner_manifest, renewed
 from pypz.deployers.k8s.plan import (
     CONFIG_KEY,
@@ -21,6 +22,7 @@ from pypz.deployers.k8s.plan import (
     owner_name,
     selector_of,
 )
+from pypz.deployers.k8s.refusals import explained
 from pypz.deployers.k8s.states import (
     Group,
     groups_of,
@@ -94,12 +96,16 @@ class Deployments:
             raise
         try:
             for manifest in dependents:
-                self._api.create(owned(manifest, owner))
+                self._create(owned(manifest, owner), plan)
             if wait:
                 self._await_pods(plan.name, {owned(m, owner)["metadata"]["name"]: _size(m) for m in dependents})
         except BaseException as error:
             self._roll_back(plan.name, error)
             raise
+
+    def compare(self, plan: PipelinePlan) -> DeploymentPlan:
+        """Tell what deploying a pipeline would change; nothing is made."""
+        return Comparison(self._api, plan).made()
 
     def destroy(self, pipeline: str, force: bool, wait: bool) -> None:
         """Remove a pipeline with everything that belongs to it.
@@ -204,6 +210,15 @@ class Deployments:
         if len(pods) > 1 and asked.get("previous") == "true":
             del asked["previous"], pods[-1]
         return (str(pods[-1]["metadata"]["name"]), asked) if pods else None
+
+    def _create(self, manifest: Manifest, plan: PipelinePlan) -> None:
+        try:
+            self._api.create(manifest)
+        except ApiError as error:
+            told = explained(error, manifest, plan)
+            if told is error:
+                raise
+            raise told from error
 
     def _owner(self, pipeline: str) -> Manifest | None:
         found = self._api.get("ConfigMap", owner_name(pipeline))
