@@ -198,7 +198,9 @@ class Feed:
     # --- told by the receiver ---
 
     def _take_run(self, info: RunInfo) -> None:
-        self._model.run_known(info.pipeline, info.run, info.groups, info.started_utc, had_ended=info.had_ended)
+        self._model.run_known(
+            info.pipeline, info.run, info.groups, info.started_utc, had_ended=info.had_ended, dto=info.dto
+        )
 
     def _set_trouble(self, place: str, text: str) -> None:
         with self._telling:

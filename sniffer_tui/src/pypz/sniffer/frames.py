@@ -5,7 +5,8 @@ Nothing here knows a screen; words stand beside every colour and symbol that a s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
@@ -169,6 +170,38 @@ class Frame:
     members: tuple[MemberView, ...] = ()
     notice: str = ""
     """What hinders the view (a broker that is away), in words; empty when nothing does."""
+
+
+@dataclass(frozen=True)
+class StartView:
+    """One start of a member, from its first state on."""
+
+    start: str
+    host: str
+    process: int
+    states: tuple[tuple[str, float], ...]
+    """Each state with the moment in which it was entered, by the member's clock; 0 where nobody told."""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
+class MemberDetails:
+    """What is told of one member while a user looks at it: too much for every frame."""
+
+    starts: tuple[StartView, ...] = ()
+    """All that were seen in this run, the newest last."""
+    traceback: str = ""
+    """Of its last error; secrets masked by the member."""
+    load: float | None = None
+    """Part of one core that its process takes, with all members in it; None when not known."""
+    loads: tuple[float, ...] = ()
+    """The same over the last minutes, the newest last."""
+    memory_bytes: int | None = None
+    threads: int = 0
+    rates: Mapping[tuple[str, str], tuple[float, ...]] = field(default_factory=dict)
+    """Records a second over the last minutes, the newest last, by port and channel."""
+    dto: str = ""
+    """The pipeline as it runs, as YAML; "" when nobody told."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,17 @@ from pypz.core.hooks.events import (
     PortRef,
     ProcessStatus,
 )
-from pypz.sniffer.frames import DeployedView, Frame, LagView, MemberView, Mood, PlannedOperator, PortView
+from pypz.sniffer.frames import (
+    DeployedView,
+    Frame,
+    LagView,
+    MemberDetails,
+    MemberView,
+    Mood,
+    PlannedOperator,
+    PortView,
+    StartView,
+)
 from pypz.sniffer.telling import PORT_ORDER, Figures, Member, Port, Process, Run, Start, further
 
 LOST_AFTER_S: Final = 5.0
@@ -149,7 +159,14 @@ class PipelineModel:
     # --- told by the feed ---
 
     def run_known(
-        self, pipeline: str, run_id: str, groups: Mapping[str, int], started_utc: float, *, had_ended: bool = False
+        self,
+        pipeline: str,
+        run_id: str,
+        groups: Mapping[str, int],
+        started_utc: float,
+        *,
+        had_ended: bool = False,
+        dto: str = "",
     ) -> None:
         """A run's opening entry was read: the sizes of its groups, by name of the principal, and when it began."""
         with self._lock:
@@ -159,6 +176,7 @@ class PipelineModel:
                 run.groups = {plain_name(name): size for name, size in groups.items()}
                 run.started_utc = started_utc
                 run.had_ended = had_ended
+                run.dto = dto
                 self._version += 1
 
     def member_alive(self, name: str, start: str, moment: float) -> None:
@@ -222,6 +240,31 @@ class PipelineModel:
                 elapsed_s=run.length_s if had_ended else run.elapsed_s(now if end is None else end),
                 members=members,
                 notice=self._notice,
+            )
+
+    def details(self, name: str) -> MemberDetails:
+        """Give what is told of one member, by its full name, while a user looks at it."""
+        with self._lock:
+            run = self._shown()
+            told = {} if run is None else {plain_name(one): member for one, member in run.members.items()}
+            member = told.get(name)
+            if run is None or member is None or (start := member.current) is None:
+                return MemberDetails(dto="" if run is None else run.dto)
+            now = self._clock()
+            process = run.processes.get((start.ref.host, start.ref.process))
+            return MemberDetails(
+                starts=tuple(_start_view(one) for one in member.starts.values() if one.entered or one is start),
+                traceback="" if start.error is None else start.error.traceback,
+                load=None if process is None or start.has_ended else process.load,
+                loads=() if process is None else tuple(process.history.rates(now)),
+                memory_bytes=None if process is None or start.has_ended else process.latest.memory_bytes,
+                threads=0 if process is None else process.latest.threads,
+                rates={
+                    (port, plain_name(channel)): tuple(figures.history.rates(now))
+                    for port, its in start.ports.items()
+                    for channel, figures in its.channels.items()
+                },
+                dto=run.dto,
             )
 
     def _member_views(self, run: Run | None, now: float) -> tuple[MemberView, ...]:
@@ -316,6 +359,10 @@ class PipelineModel:
     def _starts(self) -> Iterable[Start]:
         members = (member for run in self._runs.values() for member in run.members.values())
         return (start for member in members for start in member.starts.values())
+
+
+def _start_view(start: Start) -> StartView:
+    return StartView(start.ref.start, start.ref.host, start.ref.process, tuple(start.time_line), start.exit_code)
 
 
 def _names_of(groups: Mapping[str, int]) -> Iterable[tuple[str, int]]:
