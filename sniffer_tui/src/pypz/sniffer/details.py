@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Final
@@ -165,7 +165,7 @@ def _of_port(
     yield Line("channel", first.channel or "not known yet")
     states = Counter(port.state or "-" for port in ports)
     yield Line("state", ", ".join(f"{state}" if len(ports) == 1 else f"{n} {state}" for state, n in states.items()))
-    details = [model.details(member.name) for member in members]
+    details = {member.name: model.details(member.name) for member in members}
     yield from _figures(ports, details, members)
     waits = dict.fromkeys(waits_words(port.waits_for, pipeline) for port in ports if port.waits_for)
     if waits:
@@ -174,11 +174,11 @@ def _of_port(
     if description is not None and (schema := description.schema(members[0].group, first.name)):
         yield Line("schema", is_heading=True)
         yield from (Line("", line, "dim") for line in schema.splitlines())
-    yield from _parameters(description, members[0].group, first.name, details[0].dto)
+    yield from _parameters(description, members[0].group, first.name, details[members[0].name].dto)
 
 
 def _figures(
-    ports: Sequence[PortView], details: Sequence[MemberDetails], members: Sequence[MemberView]
+    ports: Sequence[PortView], details: Mapping[str, MemberDetails], members: Sequence[MemberView]
 ) -> Iterator[Line]:
     told = [port for port in ports if port.records is not None]
     if not told:
@@ -187,7 +187,7 @@ def _figures(
     records, blocks = sum(port.records or 0 for port in told), sum(port.blocks for port in told)
     yield Line("records", f"{records:,} in {blocks:,} blocks, {size_words(sum(port.size_bytes for port in told))}")
     rates = [port.rate for port in told if port.rate is not None]
-    history = _summed([one.rates.get((ports[0].name, port.channel), ()) for one, port in zip(details, ports)])
+    history = _summed(details[port.member].rates.get((port.name, port.channel), ()) for port in ports)
     if rates or history:
         now = f"{rate_words(sum(rates))} a second  " if rates else ""
         most = f"  at most {rate_words(max(history))}" if history else ""
@@ -207,7 +207,7 @@ def _partitions(ports: Iterable[PortView], pipeline: str) -> Iterator[Line]:
         who = f"{short_name(port.member, pipeline)}: " if len(known) > 1 else ""
         if port.positions:
             where = ", ".join(
-                f"{number} behind {position}" if position else f"{number} at its first"
+                f"{number} read to {position}" if position else f"{number} at its first"
                 for number, position in zip(port.partitions, port.positions, strict=False)
             )
         else:
@@ -231,7 +231,7 @@ def sparkline(values: Sequence[float], width: int = 30) -> str:
     """Draw the newest values as bars, the highest of them as the highest bar; a value of 0 is the lowest.
 
     >>> sparkline([0, 1, 2, 4]), sparkline([0, 0]), sparkline([])
-    ('▁▂▄█', '▁▁', '')
+    ('▁▃▅█', '▁▁', '')
     """
     shown = values[-width:]
     highest = max(shown, default=0.0)

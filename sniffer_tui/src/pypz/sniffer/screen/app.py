@@ -28,6 +28,7 @@ from pypz.sniffer.reasons import diagnose
 from pypz.sniffer.screen.header import brief_of, title_of
 from pypz.sniffer.screen.help import HelpScreen
 from pypz.sniffer.screen.pane import Pane, Place, Watched
+from pypz.sniffer.screen.panes.details import DetailsPane
 from pypz.sniffer.screen.panes.table import TablePane
 
 if TYPE_CHECKING:
@@ -54,7 +55,10 @@ class PaneEntry:
     place: Place = "main"
 
 
-PANES: Final[Sequence[PaneEntry]] = (PaneEntry("t", "table", TablePane),)
+PANES: Final[Sequence[PaneEntry]] = (
+    PaneEntry("t", "table", TablePane),
+    PaneEntry("d", "details", DetailsPane, "side"),
+)
 """All panes; the first one is shown at the start."""
 
 MORE_KEYS: Final = (
