@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -34,7 +35,6 @@ from pypz.deployers.k8s import (
     DeploymentNotFoundException,
     KubernetesDeployer,
     KubernetesParameter,
-    deployments,
 )
 from pypz.deployers.k8s.api import ClusterApi, Manifest
 from pypz.deployers.k8s.connection import load_configuration
@@ -64,6 +64,8 @@ for name, value in os.environ.items():
     if name.startswith("PYPZ_SECRET_"):
         print("secret", name, hashlib.sha256(value.encode()).hexdigest(), flush=True)
 open(os.path.join(os.environ["HOME"], "writable"), "w").close()
+if how == "eat":
+    eaten = bytearray(os.urandom(4096)) * 200_000
 if how == "killed":
     sys.exit(137)
 if how == "fail":
@@ -74,7 +76,7 @@ if how != "end" and "Skip" not in sys.argv:
 """
 
 
-def configured(operator: Operator, how: str, **settings: Any) -> None:
+def configured(operator: Operator, how: str, *volumes: Manifest, **settings: Any) -> None:
     """Let the pods of an operator run the stand-in."""
     parameter = KubernetesParameter(
         env=[{"name": "PYTHONPATH", "value": "/runner"}, {"name": "HOW", "value": how}],
@@ -82,7 +84,8 @@ def configured(operator: Operator, how: str, **settings: Any) -> None:
             {
                 "name": "runner",
                 "configMap": {"name": "runner", "items": [{"key": "code", "path": "pypz/runnables/operator.py"}]},
-            }
+            },
+            *volumes,
         ],
         volumeMounts=[{"name": "runner", "mountPath": "/runner"}],
         **settings,
@@ -215,9 +218,7 @@ def test_a_pipeline_that_is_not_deployed_is_told_with_those_that_are(deployer: K
     assert deployer.retrieve_deployed_pipeline("other") is None
 
 
-def test_pods_pass_the_restricted_profile(
-    kubeconfig: str, restricted_namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pods_pass_the_restricted_profile(kubeconfig: str, restricted_namespace: str) -> None:
     api = prepared(kubeconfig, restricted_namespace)
     deployer = KubernetesDeployer(namespace=restricted_namespace)
     pipeline = two("end", "end")
@@ -227,9 +228,8 @@ def test_pods_pass_the_restricted_profile(
     deployer.destroy("pipe")
 
     before = objects_of(api)
-    monkeypatch.setattr(deployments, "PODS_WITHIN_S", 3.0)
     configured(pipeline.reader, "end", containerSecurityContext={"privileged": True})
-    words = 'Job pipe-reader has not made all its pods within 3 s; last seen: .*violates PodSecurity "restricted'
+    words = 'Job pipe-reader may not make its pods: FailedCreate: .*violates PodSecurity "restricted'
     with pytest.raises(DeploymentException, match=words):
         deployer.deploy(pipeline)
     assert objects_of(api) == before
@@ -329,6 +329,84 @@ def test_an_image_that_does_not_exist_is_told_while_its_pod_waits(api: ClusterAp
         attached.join(60)
     assert not attached.is_alive()
     assert "pipe was destroyed meanwhile" in [told.get(timeout=1) for _ in range(told.qsize())]
+
+
+FAULTS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "image": ("end", {}, "ErrImagePull|ImagePullBackOff"),
+    "image_name": ("end", {}, "InvalidImageName"),
+    "scheduling": ("end", {"nodeSelector": {"no": "such-node"}}, "Unschedulable: .*node"),
+    "room": ("end", {"resources": {"limits": {"cpu": "1000", "memory": "64Mi"}}}, "Unschedulable: .*Insufficient cpu"),
+    "memory": ("eat", {"resources": {"limits": {"memory": "64Mi"}}}, r"exit code 137 \(OOMKilled: it took more memory"),
+    "crash_loop": (
+        "fail",
+        {"restartPolicy": "OnFailure", "backoffLimit": 100},
+        r"CrashLoopBackOff: ended with exit code 115 \(StateOperationError\)",
+    ),
+    "priority": ("end", {"priorityClassName": "absent"}, "FailedCreate: .*no PriorityClass with name absent"),
+    "account": ("end", {"serviceAccountName": "absent"}, 'FailedCreate: .*serviceaccount "absent" not found'),
+    "quota": ("end", {"resources": {"limits": {"memory": "200Gi"}}}, "FailedCreate: .*exceeded quota: little"),
+    "volume": ("end", {}, 'FailedMount: .*"absent" not found'),
+    "environment": (
+        "end",
+        {"envFrom": [{"secretRef": {"name": "absent"}}]},
+        'CreateContainerConfigError: secret "absent" not found',
+    ),
+}
+"""What is done wrong, and what is told of it."""
+
+
+class Faulty(Pipeline):
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        for fault in FAULTS:
+            setattr(self, fault, BlankOperator())
+
+
+def test_whatever_keeps_a_pod_from_running_is_told_in_words(
+    api: ClusterApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "little"},
+        "spec": {"hard": {"limits.memory": "100Gi"}, "scopes": ["NotTerminating"]},
+    }
+    api._json("POST", f"/api/v1/namespaces/{api.namespace}/resourcequotas", body=quota)
+    told: queue.Queue[tuple[float, str]] = queue.Queue()
+    deployed = Deployments(api, lambda text: told.put((time.time(), text)))
+    pipeline = Faulty("pipe")
+    for fault, (how, settings, _) in FAULTS.items():
+        # A quota of memory takes only pods with a limit.
+        volumes = [{"name": "v", "secret": {"secretName": "absent"}}] if fault == "volume" else []
+        configured(getattr(pipeline, fault), how, *volumes, **{"resources": {"limits": {"memory": "64Mi"}}, **settings})
+    pipeline.image.set_parameter("operatorImageName", "localhost/no-such-image:1")
+    pipeline.image_name.set_parameter("operatorImageName", "Not An Image")
+    deployed.create(plan_of(pipeline, ExecutionMode.Standard, ()), wait=False)
+    began = time.time()
+    attached = threading.Thread(target=deployed.attach, args=("pipe", None))
+    attached.start()
+    missing = dict(FAULTS)
+    seconds: dict[str, float] = {}
+    try:
+        while missing:
+            try:
+                at, text = told.get(timeout=60)
+            except queue.Empty:
+                reasons = {status.name: status.reason for status in deployed.statuses("pipe")}
+                pytest.fail(f"not told of {', '.join(missing)}; known: {reasons}")
+            print(text)
+            for fault in [f for f in missing if f"pipe.{f} waits" in text or f"pipe.{f}: pod" in text]:
+                if re.search(missing[fault][2], text, re.DOTALL):
+                    del missing[fault]
+                    seconds[fault] = at - began
+        reasons = {status.name: status.reason for status in deployed.statuses("pipe")}
+    finally:
+        deployed.destroy("pipe", force=True, wait=True)
+        attached.join(60)
+    with capsys.disabled():
+        print("\nseconds from the end of the deployment to the word:", {f: round(s, 1) for f, s in seconds.items()})
+    for fault, (_, _, words) in FAULTS.items():
+        assert re.search(words, reasons[f"pipe.{fault}"], re.DOTALL) or fault == "memory", (fault, reasons)
 
 
 def test_operators_that_are_ignored_are_deployed_in_mode_skip(deployer: KubernetesDeployer) -> None:

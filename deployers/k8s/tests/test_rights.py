@@ -228,6 +228,7 @@ NEEDED: dict[tuple[str, str], tuple[Callable[[str], Any], Action]] = {
 TOLERATED: dict[tuple[str, str], tuple[Callable[[str], Any], Action]] = {
     ("pods/log", "get"): (failing, attach),
     ("events", "list"): (pending, deploy_what_makes_no_pods),
+    ("events", "watch"): (pending, deploy_what_makes_no_pods),
 }
 """Rights that are for reasons only: without them what is done is done, and the missing right told in the reason's place."""
 

@@ -17,10 +17,13 @@ from pypz.deployers.k8s.states import (
     is_finished,
     job_failure,
     pod_failure,
+    refusal_of,
     replaced_pods,
     states_of,
+    statuses_of,
     waiting_reason,
 )
+from pypz.deployers.k8s.warnings import Warnings
 
 READER = Group("pipe.reader", 3)
 
@@ -49,6 +52,7 @@ def pod(
     return {
         "metadata": {
             "name": f"pod-{index}-{made}",
+            "uid": f"pod-{index}-{made}",
             "creationTimestamp": made,
             "ownerReferences": [{"uid": owner}],
             "annotations": {"batch.kubernetes.io/job-completion-index": str(index)},
@@ -205,3 +209,65 @@ def test_pods_are_replaced_up_to_the_limit_and_those_told_to_end_do_not_count() 
     assert states(tried, evicted)[1] is DeploymentState.Open
     assert replaced_pods(tried, [killed[0], pod(2, "Failed", **ended(115))]) == []
     assert replaced_pods(job("Failed", backoffLimit=1), killed) == []
+
+
+def event(about: str, reason: str, message: str, at: str = "2026-01-01T00:00:05Z") -> Manifest:
+    times = {"lastTimestamp": at, "metadata": {"creationTimestamp": at}}
+    return {"involvedObject": {"uid": about}, "reason": reason, "message": message, **times}
+
+
+def test_of_several_warnings_the_newest_is_told_however_its_time_is_written() -> None:
+    early = {**event("u-1", "FailedCreate", "first"), "eventTime": "2026-01-01T00:00:01.000000Z"}
+    late = {**event("u-1", "FailedCreate", "second"), "lastTimestamp": None, "eventTime": "2026-01-01T00:00:09.500000Z"}
+    other = event("u-2", "FailedCreate", "of another one", "2026-01-01T00:01:00Z")
+    for order in ([early, late, other], [other, late, early]):
+        assert Warnings(order).about(job(), "FailedCreate") == "FailedCreate: second"
+    assert Warnings([early]).about(job(), "FailedCreate", since="2026-01-01T00:00:06") == ""
+    assert Warnings([early]).about(job(), "Unhealthy") == ""
+
+
+def test_a_member_whose_pod_the_cluster_refuses_tells_why() -> None:
+    refused = Warnings([event("u-1", "FailedCreate", "exceeded quota: two")])
+    open_job = job(completions=3)
+    alive = pod(0, "Running", made="2026-01-01T00:00:01Z", **running())
+    found = {s.name: s.reason for s in statuses_of([READER], [open_job], [alive], refused)}
+    assert found == {
+        "pipe.reader": "",
+        "pipe.reader_0": "FailedCreate: exceeded quota: two",
+        "pipe.reader_1": "FailedCreate: exceeded quota: two",
+    }
+    assert refusal_of(open_job, [alive], refused) == "FailedCreate: exceeded quota: two"
+    all_alive = [pod(index, "Running", made="2026-01-01T00:00:01Z", **running()) for index in range(3)]
+    assert refusal_of(open_job, all_alive, refused) == ""
+    assert refusal_of(job(completed="1-2", completions=3), [alive], refused) == ""
+    assert refusal_of(job("Failed", completions=3), [], refused) == ""
+
+
+def test_a_refusal_from_before_the_last_pod_was_made_is_over() -> None:
+    refused = Warnings([event("u-1", "FailedCreate", "exceeded quota")])
+    later = pod(0, "Failed", made="2026-01-01T00:00:06Z", **ended(137))
+    (status, *_) = statuses_of([Group("pipe.reader", 1)], [job(completions=1)], [later], refused)
+    assert status.reason == "exit code 137 (killed by signal 9)"
+    earlier = pod(0, "Failed", made="2026-01-01T00:00:01Z", **ended(137))
+    (status, *_) = statuses_of([Group("pipe.reader", 1)], [job(completions=1)], [earlier], refused)
+    assert status.reason == "FailedCreate: exceeded quota"
+
+
+def test_a_pod_that_cannot_start_tells_the_warning_about_it() -> None:
+    waiting = pod(
+        0, "Pending", containerStatuses=[{"name": "operator", "state": {"waiting": {"reason": "ContainerCreating"}}}]
+    )
+    told = Warnings([event("pod-0-1", "FailedMount", 'secret "x" not found')])
+    assert waiting_reason(waiting, told) == 'FailedMount: secret "x" not found'
+    assert waiting_reason(pod(0, "Running", **running(started=True, ready=True)), told) == ""
+
+
+def test_a_container_that_crashes_again_and_again_tells_how_it_ended() -> None:
+    state = {
+        "name": "operator",
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
+        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+    }
+    assert waiting_reason(pod(0, "Running", containerStatuses=[state])) == (
+        "CrashLoopBackOff: ended with exit code 137 (OOMKilled: it took more memory than its limit); back-off 10s"
+    )

@@ -139,22 +139,25 @@ class ClusterApi:
         # Items of a list come without their kind.
         return Listing([{**item, "kind": kind} for item in answer["items"]], answer["metadata"]["resourceVersion"])
 
-    def watch(self, kind: str, selector: str, version: str, timeout_s: int) -> WatchStream:
-        """Follow objects by their labels from one version of the cluster on.
+    def watch(self, kind: str, selector: str, fields: str = "", *, version: str, timeout_s: int) -> WatchStream:
+        """Follow objects by their labels and fields from one version of the cluster on.
 
         Args:
             kind: Kind of object.
             selector: Labels.
+            fields: Fields.
             version: Version of a `list` or of the last object seen.
             timeout_s: Seconds after which the server ends the stream.
         """
         query = {
             "watch": "true",
             "labelSelector": selector,
+            "fieldSelector": fields,
             "resourceVersion": version,
             "timeoutSeconds": str(timeout_s),
             "allowWatchBookmarks": "true",
         }
+        query = {name: value for name, value in query.items() if value}
         response = self._send("GET", self._path(kind), query=query, read_timeout_s=timeout_s + CONNECT_TIMEOUT_S)
         return WatchStream(response, self._place())
 

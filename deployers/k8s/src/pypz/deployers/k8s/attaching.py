@@ -17,7 +17,9 @@ from pypz.deployers.k8s.states import (
     is_over,
     job_failure,
     pod_failure,
+    pod_state,
     pods_of,
+    refusal_of,
     replaced_pods,
     states_of,
     statuses_of,
@@ -75,7 +77,7 @@ class Attachment:
 
     def stay(self) -> None:
         """Return when every member has completed, failed or gone."""
-        with Watcher(self._api, selector_of(self._pipeline), "Job", "Pod", say=self._say) as seen:
+        with Watcher(self._api, selector_of(self._pipeline), "Job", "Pod", "Event", say=self._say) as seen:
             while True:
                 self._tell_news(seen)
                 self._tell_changes(seen)
@@ -92,7 +94,8 @@ class Attachment:
             self._say(f"{self._pipeline} was destroyed meanwhile")
 
     def _tell_news(self, seen: Watcher) -> None:
-        for status in statuses_of(self._groups, seen.objects["Job"].values(), seen.objects["Pod"].values()):
+        jobs, pods = seen.objects["Job"].values(), seen.objects["Pod"].values()
+        for status in statuses_of(self._groups, jobs, pods, seen.warnings):
             if self._statuses.get(status.name) != (status.state, status.reason):
                 self._statuses[status.name] = status.state, status.reason
                 self._on_news(status)
@@ -113,12 +116,14 @@ class Attachment:
                         break
 
     def _tell_waits(self, seen: Watcher) -> None:
-        for pod in seen.objects["Pod"].values():
-            reason = waiting_reason(pod)
-            told = (pod["metadata"]["name"], reason.partition(":")[0])
+        jobs, pods, warnings = list(seen.objects["Job"].values()), list(seen.objects["Pod"].values()), seen.warnings
+        waits = [("pod", pod, waiting_reason(pod, warnings)) for pod in pods if pod_state(pod) is DeploymentState.Open]
+        waits += [("Job", job, refusal_of(job, pods, warnings)) for job in jobs]
+        for kind, found, reason in waits:
+            told = (found["metadata"]["uid"], reason.partition(":")[0])
             if reason and told not in self._told_waits:
                 self._told_waits.add(told)
-                self._say(f"{_full_name(pod)} waits: pod {told[0]}: {reason}")
+                self._say(f"{_full_name(found)} waits: {kind} {found['metadata']['name']}: {reason}")
 
     def _tell_retries(self, seen: Watcher) -> None:
         """Tell why a pod has failed whose place another one takes."""

@@ -29,9 +29,12 @@ from pypz.deployers.k8s.states import (
     index_of,
     job_of,
     pods_of,
+    refusal_of,
+    states_of,
     statuses_of,
     waiting_reason,
 )
+from pypz.deployers.k8s.warnings import WARNINGS, Warnings
 from pypz.deployers.k8s.watching import Watcher
 from pypz.utils.k8s.errors import DeploymentConflictException, DeploymentException, DeploymentNotFoundException
 
@@ -40,6 +43,9 @@ PODS_WITHIN_S: Final = 60.0
 LOOK_S: Final = 1.0
 """Seconds between two looks at whether a watching caller has enough; changes come at once. Chosen."""
 _KINDS: Final = ("ConfigMap", "Secret", "Job", "Pod")
+_WELL: Final = (DeploymentState.Running, DeploymentState.Completed)
+_FOR_GOOD: Final = ("violates PodSecurity",)
+"""What admission refuses by the pod's own description: waiting for it to change its mind helps nobody."""
 
 
 class Deployments:
@@ -125,7 +131,12 @@ class Deployments:
 
     def states(self, pipeline: str) -> dict[str, DeploymentState]:
         """State of every member by its full name; empty when the pipeline is not deployed."""
-        return {status.name: status.state for status in self.statuses(pipeline)}
+        config = self.config(pipeline)
+        if config is None:
+            return {}
+        selector = selector_of(pipeline)
+        jobs, pods = self._api.list("Job", selector).items, self._api.list("Pod", selector).items
+        return states_of(groups_of(config), jobs, pods)
 
     def statuses(self, pipeline: str) -> list[MemberStatus]:
         """State, reason and whereabouts of every member; empty when the pipeline is not deployed."""
@@ -134,7 +145,18 @@ class Deployments:
             return []
         selector = selector_of(pipeline)
         jobs, pods = self._api.list("Job", selector).items, self._api.list("Pod", selector).items
-        return statuses_of(groups_of(config), jobs, pods)
+        groups = groups_of(config)
+        is_well = all(s in _WELL for s in states_of(groups, jobs, pods).values())
+        return statuses_of(groups, jobs, pods, Warnings() if is_well else self._warnings())
+
+    def _warnings(self) -> Warnings:
+        """What the cluster warns of; nothing where it may not be read."""
+        try:
+            return Warnings(self._api.list("Event", fields=WARNINGS).items)
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            return Warnings()
 
     def attach(self, pipeline: str, on_change: OnChange | None, on_news: OnNews = lambda status: None) -> None:
         """Stay with a pipeline until it has ended.
@@ -267,7 +289,8 @@ class Deployments:
     def _await_pods(self, pipeline: str, sizes: Mapping[str, int]) -> None:
         """Wait until every pod of these Jobs exists."""
         jobs = {name: size for name, size in sizes.items() if size}
-        with Watcher(self._api, selector_of(pipeline), "Job", "Pod", say=self._say) as seen:
+        told: set[str] = set()
+        with Watcher(self._api, selector_of(pipeline), "Job", "Pod", "Event", say=self._say) as seen:
 
             def has_all(job: str) -> bool:
                 known = seen.objects["Job"].get(job)
@@ -277,21 +300,26 @@ class Deployments:
             def missing() -> list[str]:
                 return [job for job in jobs if not has_all(job)]
 
-            if not seen.wait_until(lambda: not missing(), time.monotonic() + PODS_WITHIN_S):
+            def reason_for(job: str) -> str:
+                known = seen.objects["Job"].get(job)
+                return "" if known is None else refusal_of(known, seen.objects["Pod"].values(), seen.warnings)
+
+            def is_done() -> bool:
+                left = missing()
+                for job, reason in ((job, reason_for(job)) for job in left):
+                    if any(words in reason for words in _FOR_GOOD):
+                        raise DeploymentException(f"{pipeline}: Job {job} may not make its pods: {reason}")
+                    if reason and job not in told:
+                        told.add(job)
+                        self._say(f"{pipeline} waits: Job {job}: {reason}")
+                return not left
+
+            if not seen.wait_until(is_done, time.monotonic() + PODS_WITHIN_S):
                 job = missing()[0]
                 raise DeploymentException(
                     f"{pipeline}: Job {job} has not made all its pods within {PODS_WITHIN_S:.0f} s; "
-                    f"last seen: {self._last_warning(job) or 'nothing'}"
+                    f"last seen: {reason_for(job) or 'nothing'}"
                 )
-
-    def _last_warning(self, job: str) -> str:
-        try:
-            fields = f"involvedObject.kind=Job,involvedObject.name={job},type=Warning"
-            events = self._api.list("Event", fields=fields).items
-        except ApiError as error:
-            return f"(its events cannot be read: {error})"
-        events.sort(key=lambda e: str(e.get("lastTimestamp") or e["metadata"]["creationTimestamp"]))
-        return str(events[-1].get("message", "")) if events else ""
 
     def _roll_back(self, pipeline: str, cause: BaseException) -> None:
         try:

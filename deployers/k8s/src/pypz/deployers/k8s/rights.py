@@ -16,7 +16,7 @@ RIGHTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("batch", "jobs"): ("create", "delete", "get", "list", "patch", "watch"),
     ("", "pods"): ("delete", "list", "watch"),
     ("", "pods/log"): ("get",),
-    ("", "events"): ("list",),
+    ("", "events"): ("list", "watch"),
 }
 """Verbs by API group and resource: all that are needed, each of them needed. Tests refuse a request beyond this table, and
 run the deployer with each verb missing."""

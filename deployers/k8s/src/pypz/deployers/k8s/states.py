@@ -12,8 +12,10 @@ import yaml
 from pypz.deployers.base import DeploymentState, MemberStatus
 from pypz.deployers.k8s.api import Manifest
 from pypz.deployers.k8s.plan import CONTAINER, ENDED_BECAUSE, FULL_NAME, INDEX
+from pypz.deployers.k8s.warnings import NOT_READY, NOT_STARTED, REFUSED, Warnings
 from pypz.executors.commons import ExitCodes
 
+NO_WARNINGS: Final = Warnings()
 _SETTLING: Final = ("ContainerCreating", "PodInitializing")
 """Reasons for which every healthy pod waits for a moment."""
 
@@ -64,9 +66,11 @@ def states_of(
     return {name: _member_state(job, own[-1] if own else None, index) for name, job, own, index in members}
 
 
-def statuses_of(groups: Iterable[Group], jobs: Iterable[Manifest], pods: Iterable[Manifest]) -> list[MemberStatus]:
+def statuses_of(
+    groups: Iterable[Group], jobs: Iterable[Manifest], pods: Iterable[Manifest], warnings: Warnings = NO_WARNINGS
+) -> list[MemberStatus]:
     """State, reason and whereabouts of every member."""
-    return [_member_status(*member) for member in _members(groups, jobs, pods)]
+    return [_member_status(*member, warnings) for member in _members(groups, jobs, pods)]
 
 
 def _members(
@@ -83,29 +87,61 @@ def _members(
             yield group.member_name(index), job, made.get(index, []), index
 
 
-def _member_status(name: str, job: Manifest | None, pods: Sequence[Manifest], index: int) -> MemberStatus:
+def _member_status(
+    name: str, job: Manifest | None, pods: Sequence[Manifest], index: int, warnings: Warnings
+) -> MemberStatus:
     pod = pods[-1] if pods else None
     state = _member_state(job, pod, index)
     if pod is None:
-        return MemberStatus(name, state, "" if job is None else job_failure(job))
+        if job is None:
+            return MemberStatus(name, state, "it has no Job: destroyed alone, or its deployment broke off")
+        return MemberStatus(
+            name, state, job_failure(job) or (refusal(job, pods, warnings) if not is_over(state) else "")
+        )
     told = pod.get("status", {}).get("containerStatuses") or []
     in_place = sum(int(c.get("restartCount", 0)) for c in told if c["name"] == CONTAINER)
     return MemberStatus(
         name,
         state,
-        member_reason(job, pod),
+        (refusal(job, pods, warnings) if state is DeploymentState.Open else "") or member_reason(job, pod, warnings),
         restarts=len(pods) - 1 + in_place,
         host=str(pod["spec"].get("nodeName", "")),
         since_utc=_seconds(pod["metadata"].get("creationTimestamp")),
     )
 
 
-def member_reason(job: Manifest | None, pod: Manifest) -> str:
+def refusal(job: Manifest | None, pods: Sequence[Manifest], warnings: Warnings) -> str:
+    """Why a Job may not make a pod for a member that has none, or none that lives; empty when it may.
+
+    Args:
+        job: The Job.
+        pods: Those of one member, oldest first.
+        warnings: What the cluster warns of.
+    """
+    if job is None or (pods and pods[-1].get("status", {}).get("phase") not in ("Failed", "Succeeded")):
+        return ""
+    made = str(pods[-1]["metadata"].get("creationTimestamp") or "") if pods else ""
+    return warnings.about(job, REFUSED, since=made[:19])
+
+
+def refusal_of(job: Manifest, pods: Iterable[Manifest], warnings: Warnings) -> str:
+    """Why a Job may not make a pod of one of its members; empty when it may, or has ended."""
+    if is_finished(job):
+        return ""
+    made: dict[int, list[Manifest]] = {index: [] for index in range(int(job["spec"]["completions"]))}
+    for pod in pods_of(job, pods):
+        made.setdefault(index_of(pod), []).append(pod)
+    done = _indexes(job.get("status", {}).get("completedIndexes", ""))
+    found = (refusal(job, own, warnings) for index, own in made.items() if index not in done)
+    return next(filter(None, found), "")
+
+
+def member_reason(job: Manifest | None, pod: Manifest, warnings: Warnings = NO_WARNINGS) -> str:
     """Why a member is as it is; empty when all is well."""
     if pod.get("status", {}).get("phase") == "Failed":
         because = "" if job is None else job["metadata"].get("annotations", {}).get(ENDED_BECAUSE, "")
         return f"ended because {because}" if because and was_told_to_end(pod) else pod_failure(pod)
-    return waiting_reason(pod)
+    return waiting_reason(pod, warnings)
 
 
 def _seconds(timestamp: str | None) -> float | None:
@@ -171,17 +207,23 @@ def pod_state(pod: Manifest) -> DeploymentState:
     return DeploymentState.Running
 
 
-def waiting_reason(pod: Manifest) -> str:
-    """Why a pod does not run yet, where that is not mere start-up; else empty."""
+def waiting_reason(pod: Manifest, warnings: Warnings = NO_WARNINGS) -> str:
+    """Why a pod does not run yet or is not well, where that is not mere start-up; else empty."""
     status = pod.get("status", {})
     statuses = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
     for container in statuses:
         waiting = container.get("state", {}).get("waiting")
         if waiting and waiting.get("reason") not in _SETTLING:
-            return _joined(waiting.get("reason"), waiting.get("message"))
+            last = (container.get("lastState") or {}).get("terminated")
+            ended = f"ended with {exit_meaning(last['exitCode'], last.get('reason', ''))}" if last else ""
+            return _joined(waiting.get("reason"), "; ".join(filter(None, (ended, waiting.get("message")))))
     for condition in status.get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return _joined(condition.get("reason"), condition.get("message"))
+    if status.get("phase") == "Pending":
+        return warnings.about(pod, *NOT_STARTED)
+    if status.get("phase") == "Running" and pod_state(pod) is DeploymentState.Unhealthy:
+        return warnings.about(pod, NOT_READY)
     return ""
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from pypz.deployers.k8s.api import ApiError, ClusterApi, Manifest, WatchStream
+from pypz.deployers.k8s.api import ApiError, ClusterApi, Listing, Manifest, WatchStream
+from pypz.deployers.k8s.warnings import WARNINGS, Warnings
 from pypz.utils.k8s.errors import DeploymentException
 
 WATCH_TIMEOUT_S: Final = 60
@@ -42,7 +43,7 @@ class Watcher:
         Args:
             api: Where to.
             selector: Labels of the objects.
-            kinds: Their kinds.
+            kinds: Their kinds; ``Event`` are all warnings in the namespace, none where they may not be read.
             say: Told when the server is out of reach, and when it is back.
         """
         self.objects: dict[str, dict[str, Manifest]] = {kind: {} for kind in kinds}
@@ -62,11 +63,13 @@ class Watcher:
             DeploymentException: The server cannot be asked.
         """
         try:
-            listings = {kind: self._api.list(kind, self._selector) for kind in self.objects}
+            listings = {kind: self._list(kind) for kind in self.objects}
         except BaseException:
             self._is_over.set()
             raise
         for kind, listing in listings.items():
+            if listing is None:
+                continue
             self._apply(_Change(kind, "SYNC", listing.items))
             thread = threading.Thread(
                 target=self._follow, args=(kind, listing.version), name=f"pypz-watch-{kind}", daemon=True
@@ -101,6 +104,11 @@ class Watcher:
             return False
         return True
 
+    @property
+    def warnings(self) -> Warnings:
+        """What the cluster warns of, where the kind ``Event`` is watched."""
+        return Warnings(self.objects.get("Event", {}).values())
+
     def catch_up(self) -> None:
         """Apply the changes that are there already."""
         while not self._news.empty():
@@ -112,6 +120,20 @@ class Watcher:
             if not self.wait(deadline):
                 return is_so()
         return True
+
+    def _list(self, kind: str) -> Listing | None:
+        """List one kind; None where warnings may not be read: all else goes on without them."""
+        try:
+            return self._api.list(kind, *self._select(kind))
+        except ApiError as error:
+            if _is_done_without(kind, error):
+                self._say(f"{error}; some reasons stay unknown")
+                return None
+            raise
+
+    def _select(self, kind: str) -> tuple[str, str]:
+        """Labels and fields."""
+        return ("", WARNINGS) if kind == "Event" else (self._selector, "")
 
     def _take(self, news: _Change | DeploymentException) -> None:
         if isinstance(news, DeploymentException):
@@ -138,11 +160,11 @@ class Watcher:
         while not self._is_over.is_set():
             try:
                 if position is None:
-                    listing = self._api.list(kind, self._selector)
+                    listing = self._api.list(kind, *self._select(kind))
                     self._news.put(_Change(kind, "SYNC", listing.items))
                     position = listing.version
                 began = time.monotonic()
-                stream = self._api.watch(kind, self._selector, position, WATCH_TIMEOUT_S)
+                stream = self._api.watch(kind, *self._select(kind), version=position, timeout_s=WATCH_TIMEOUT_S)
                 if is_told:
                     self._say(f"Kubernetes at {self._api.server} answers again")
                 failing_since, is_told, pause_s = None, False, 0.25
@@ -154,6 +176,9 @@ class Watcher:
                 if error.status == 410:
                     position = None
                     continue
+                if _is_done_without(kind, error):
+                    self._say(f"{error}; some reasons stay unknown")
+                    return
                 now = time.monotonic()
                 if failing_since is None:
                     failing_since = now
@@ -184,3 +209,8 @@ class Watcher:
             with self._lock:
                 self._streams.pop(kind, None)
             stream.close()
+
+
+def _is_done_without(kind: str, error: ApiError) -> bool:
+    """Whether all goes on though objects of a kind may not be read: warnings only tell reasons."""
+    return kind == "Event" and error.status == 403
