@@ -87,7 +87,10 @@ def configured(operator: Operator, how: str, *volumes: Manifest, **settings: Any
             },
             *volumes,
         ],
-        volumeMounts=[{"name": "runner", "mountPath": "/runner"}],
+        volumeMounts=[
+            {"name": "runner", "mountPath": "/runner"},
+            *({"name": volume["name"], "mountPath": f"/{volume['name']}"} for volume in volumes),
+        ],
         **settings,
     )
     operator.set_parameter("kubernetes", parameter.__dict__)
@@ -390,12 +393,12 @@ def test_whatever_keeps_a_pod_from_running_is_told_in_words(
     try:
         while missing:
             try:
-                at, text = told.get(timeout=60)
+                at, text = told.get(timeout=30)
             except queue.Empty:
                 reasons = {status.name: status.reason for status in deployed.statuses("pipe")}
                 pytest.fail(f"not told of {', '.join(missing)}; known: {reasons}")
             print(text)
-            for fault in [f for f in missing if f"pipe.{f} waits" in text or f"pipe.{f}: pod" in text]:
+            for fault in [f for f in missing if re.search(rf"pipe\.{f}(:| waits:| is not well:) ", text)]:
                 if re.search(missing[fault][2], text, re.DOTALL):
                     del missing[fault]
                     seconds[fault] = at - began

@@ -17,7 +17,6 @@ from pypz.deployers.k8s.states import (
     is_over,
     job_failure,
     pod_failure,
-    pod_state,
     pods_of,
     refusal_of,
     replaced_pods,
@@ -117,13 +116,14 @@ class Attachment:
 
     def _tell_waits(self, seen: Watcher) -> None:
         jobs, pods, warnings = list(seen.objects["Job"].values()), list(seen.objects["Pod"].values()), seen.warnings
-        waits = [("pod", pod, waiting_reason(pod, warnings)) for pod in pods if pod_state(pod) is DeploymentState.Open]
+        waits = [("pod", pod, waiting_reason(pod, warnings)) for pod in pods]
         waits += [("Job", job, refusal_of(job, pods, warnings)) for job in jobs]
         for kind, found, reason in waits:
             told = (found["metadata"]["uid"], reason.partition(":")[0])
             if reason and told not in self._told_waits:
                 self._told_waits.add(told)
-                self._say(f"{_full_name(found)} waits: {kind} {found['metadata']['name']}: {reason}")
+                how = "is not well" if found.get("status", {}).get("phase") == "Running" else "waits"
+                self._say(f"{_full_name(found)} {how}: {kind} {found['metadata']['name']}: {reason}")
 
     def _tell_retries(self, seen: Watcher) -> None:
         """Tell why a pod has failed whose place another one takes."""

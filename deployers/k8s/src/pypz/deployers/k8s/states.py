@@ -201,6 +201,8 @@ def pod_state(pod: Manifest) -> DeploymentState:
     told = next((c for c in status.get("containerStatuses") or [] if c["name"] == container["name"]), None)
     if told is None:
         return DeploymentState.Unknown
+    if "waiting" in told.get("state", {}):  # it crashes again and again
+        return DeploymentState.Unhealthy
     is_probed = container.get("startupProbe") and container.get("readinessProbe")
     if is_probed and told.get("started") and not told.get("ready") and "terminated" not in told.get("state", {}):
         return DeploymentState.Unhealthy
