@@ -1,4 +1,4 @@
-"""The one thread of a transport that writes blocks and beats, and removes what was consumed.
+"""The one thread of a transport that writes blocks, beats and log lines, and removes what was consumed.
 
 Whatever has come together since the last transaction goes into the next one: many writers cost as much as one.
 """
@@ -11,17 +11,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
 from pypz.core.channels.spi import Member
 from pypz.core.commons.errors import FencedError, PypzError, TransportTimeoutError
-from pypz.plugins.local_io import channels
+from pypz.plugins.local_io import channels, logs
 from pypz.plugins.local_io.channels import Row
 from pypz.plugins.local_io.cleaning import Cleaner
 from pypz.plugins.local_io.database import PARTITION_SPAN, Database
 from pypz.plugins.local_io.faults import BusyError, DiskFullError
+from pypz.plugins.local_io.logs import Line, LogTable
 from pypz.plugins.local_io.signals import Bell
 
 log = logging.getLogger("pypz.plugins.local_io")
@@ -42,6 +43,8 @@ BEATS_AHEAD: Final = 1000
 """Beats that wait; of more the oldest are dropped (chosen)."""
 BEATS_KEPT: Final = 1000
 """Beats of a pipeline that stay in the file (chosen)."""
+LOGS_AHEAD: Final = 1000
+"""Log lines that wait; of more the oldest are dropped (chosen)."""
 PRUNE_EVERY: Final = 200
 """Beats written between two removals of old ones (chosen)."""
 
@@ -83,6 +86,7 @@ class Batch:
 
     letters: list[Letter]
     beats: list[Beat]
+    logs: list[Line] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class Outcome:
 
 
 class Outbox:
-    """Takes blocks and beats from any thread; its own begins when there is something to do."""
+    """Takes blocks, beats and log lines from any thread; its own begins when there is something to do."""
 
     def __init__(self, database: Database, bell: Bell) -> None:
         self._database = database
@@ -104,6 +108,8 @@ class Outbox:
         self._letters: deque[Letter] = deque()
         self._beats: deque[Beat] = deque(maxlen=BEATS_AHEAD)
         self._beats_until_pruned = 0
+        self._logs: deque[Line] = deque(maxlen=LOGS_AHEAD)
+        self._log_table = LogTable()
         self._thread: threading.Thread | None = None
         self._closing_by: float | None = None
         self._write_at = 0.0
@@ -137,6 +143,13 @@ class Outbox:
         with self._changed:
             self._beats.append((pipeline, key, value))
             self._stir()
+
+    def add_log(self, pipeline: str, value: bytes) -> None:
+        """Take a log line."""
+        with self._changed:
+            if self._closing_by is None:
+                self._logs.append((pipeline, value))
+                self._stir()
 
     def clean(self, channel: int | None) -> None:
         """Remove, by and by, what all groups of a channel have consumed; None: what deleted channels left."""
@@ -174,7 +187,9 @@ class Outbox:
             return "" if self._trouble is None else str(self._trouble)
 
     def close(self, timeout_s: float) -> None:
-        """Forget what was not written, remove what is left to remove within the time, end the thread."""
+        """Forget blocks and beats that were not written, write the last log lines and remove what is left to remove within the
+        time, end the thread.
+        """
         with self._changed:
             self._closing_by = time.monotonic() + timeout_s
             self._letters.clear()
@@ -205,7 +220,7 @@ class Outbox:
         now = time.monotonic()
         if self._closing_by is not None and now >= self._closing_by:
             return None
-        may_write = bool(self._letters or self._beats) and now >= self._write_at
+        may_write = bool(self._letters or self._beats or self._logs) and now >= self._write_at
         may_clean = self._cleaner.has_work() and now >= self._clean_at
         if may_write and not (may_clean and self._has_just_written):
             self._has_just_written = True
@@ -214,7 +229,7 @@ class Outbox:
         return self._clean if may_clean else None
 
     def _wait_s(self) -> float | None:
-        dues = [self._write_at] if self._letters or self._beats else []
+        dues = [self._write_at] if self._letters or self._beats or self._logs else []
         if self._cleaner.has_work():
             dues.append(self._clean_at)
         return max(0.001, min(dues) - time.monotonic()) if dues else None
@@ -226,10 +241,13 @@ class Outbox:
             letters.append(self._letters.popleft())
             size += letters[-1].size_bytes
         beats, self._beats = list(self._beats), deque(maxlen=BEATS_AHEAD)
-        return Batch(letters, beats)
+        lines, self._logs = list(self._logs), deque(maxlen=LOGS_AHEAD)
+        return Batch(letters, beats, lines)
 
     def _write(self, batch: Batch) -> None:
         letters = batch.letters
+        if batch.logs and not self._database.has_room(sum(len(value) for _, value in batch.logs)):
+            batch = replace(batch, logs=[])  # what is left of the disk is not for lines
         try:
             if letters and not self._database.has_room(sum(letter.size_bytes for letter in letters)):
                 self._cleaner.ask_for_room()
@@ -295,6 +313,7 @@ class Outbox:
     def _insert(self, batch: Batch, connection: sqlite3.Connection) -> Outcome:
         failures: dict[Sender, PypzError] = {}
         topics = {f"status {pipeline}" for pipeline, _, _ in batch.beats}
+        topics |= {logs.topic_of(pipeline) for pipeline, _ in batch.logs}
         for sender in {letter.sender: None for letter in batch.letters}:
             try:
                 check_fence(connection, sender.member, sender.epoch)
@@ -311,6 +330,7 @@ class Outbox:
                 lost = channels.gone(letters[0].row.info, self._database.options.location)
                 failures.update((letter.sender, lost) for letter in letters)
         self._insert_beats(connection, batch.beats)
+        self._log_table.insert(connection, batch.logs)
         return Outcome(topics, failures)
 
     def _insert_beats(self, connection: sqlite3.Connection, beats: list[Beat]) -> None:
