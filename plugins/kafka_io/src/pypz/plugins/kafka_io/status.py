@@ -1,6 +1,6 @@
 """A pipeline's status stream as two topics: ``<pipeline>.facts``, compacted, and ``<pipeline>.beats``, kept 10 minutes.
 
-Each has one partition, so that there is one order. Epochs are offsets of the facts topic.
+Each has one partition, so that there is one order. Epochs are offsets of the facts topic. Log lines have a third one (`logs`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pypz.core.commons.errors import ChannelGoneError, ConfigurationError, PypzE
 from pypz.plugins.kafka_io.config import Config
 from pypz.plugins.kafka_io.facts import PROPOSAL, Facts, proposal_key
 from pypz.plugins.kafka_io.faults import FORBIDDEN, GONE, Sight, log, make_client
+from pypz.plugins.kafka_io.logs import LAST_S, LOGS, LOGS_AHEAD, KafkaLogReader, LogTopic
 from pypz.plugins.kafka_io.pulling import Puller, gone_in_time, warm
 from pypz.plugins.kafka_io.topics import Topics
 
@@ -73,6 +74,9 @@ class KafkaStatusStream:
         self._looked_at = float("-inf")
         self._writer: _Writer | None = None
         self._writer_lock = threading.Lock()
+        self._log_topic = LogTopic(topics, pipeline + LOGS, self._send_line)
+        self._log_readers: list[KafkaLogReader] = []
+        self._pipeline = pipeline
         self.is_closed = False
         if create:
             self._open()
@@ -318,6 +322,21 @@ class KafkaStatusStream:
         with contextlib.suppress(PypzError):
             self._write().beat(self._names[1], key, value)
 
+    def log(self, value: bytes) -> None:
+        """Write a log line; dropped when it cannot be taken at once."""
+        if not self.is_closed:
+            self._log_topic.write(value)
+
+    def _send_line(self, value: bytes) -> None:
+        with contextlib.suppress(PypzError):
+            self._write().line(self._pipeline + LOGS, value)
+
+    def open_logs(self, kept: int) -> KafkaLogReader:
+        """Follow log lines; the reader is closed with the stream, if not before."""
+        reader = KafkaLogReader(self._config, self._topics, self._pipeline, kept)
+        self._log_readers = [one for one in self._log_readers if not one.is_closed] + [reader]
+        return reader
+
     def _write(self) -> _Writer:
         with self._writer_lock:
             if self.is_closed:
@@ -328,8 +347,12 @@ class KafkaStatusStream:
 
     def stop(self) -> None:
         """Begin to close."""
+        if not self.is_closed:
+            self._log_topic.settle()
         self.is_closed = True
         self.wake()
+        for reader in self._log_readers:
+            reader.stop()
         if self._puller is not None:
             self._puller.stop()
 
@@ -340,6 +363,8 @@ class KafkaStatusStream:
             writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
+        for reader in self._log_readers:
+            reader.close(timeout_s)
         if self._puller is not None:
             self._puller.close(timeout_s)
 
@@ -361,7 +386,7 @@ class _Writer:
         self._producer: Producer = make_client(Producer, config.status_writer(), self.sight)
         self._answered = threading.Condition()
         self._is_asking = False
-        self._beats = 0
+        self._ahead = {BEATS: 0, LOGS: 0}
         warm(self._producer, topic)
 
     def put(self, topic: str, key: str, value: bytes | None, *, is_proposal: bool = False) -> int:
@@ -407,23 +432,30 @@ class _Writer:
 
     def beat(self, topic: str, key: str, value: bytes) -> None:
         """Write without waiting, unless too many are on their way."""
+        self._soon(BEATS, BEATS_AHEAD, topic, key, value)
+
+    def line(self, topic: str, value: bytes) -> None:
+        """Write a log line without waiting, unless too many are on their way."""
+        self._soon(LOGS, LOGS_AHEAD, topic, None, value)
+
+    def _soon(self, kind: str, most: int, topic: str, key: str | None, value: bytes) -> None:
         self._producer.poll(0)
-        if self._beats >= BEATS_AHEAD:
+        if self._ahead[kind] >= most:
             return
 
         def delivered(error: KafkaError | None, message: Message) -> None:
-            self._beats -= 1
+            self._ahead[kind] -= 1
 
-        self._beats += 1
+        self._ahead[kind] += 1
         try:
             self._produce(topic, key, value, False, delivered, "")
         except PypzError:
-            self._beats -= 1
+            self._ahead[kind] -= 1
 
     def _produce(
         self,
         topic: str,
-        key: str,
+        key: str | None,
         value: bytes | None,
         is_proposal: bool,
         delivered: Callable[[KafkaError | None, Message], None],
@@ -431,16 +463,16 @@ class _Writer:
     ) -> None:
         headers: Any = [(PROPOSAL, b"1")] if is_proposal else None
         try:
-            self._producer.produce(topic, value, key.encode(), 0, on_delivery=delivered, headers=headers)
+            self._producer.produce(topic, value, key and key.encode(), 0, on_delivery=delivered, headers=headers)
         except BufferError as error:
             raise TransportError(self.sight.with_cause(f"{doing}: too much waits to be written")) from error
         except KafkaException as error:
             raise self.sight.translate(error, doing) from error
 
     def close(self) -> None:
-        """Let go of the producer. Facts are written by then; beats may be lost."""
+        """Let go of the producer. Facts are written by then; beats may be lost, log lines have a moment."""
         with contextlib.suppress(KafkaException):
-            self._producer.flush(0.1)
+            self._producer.flush(LAST_S if self._ahead[LOGS] else 0.1)
             self._producer.purge(blocking=False)
 
 

@@ -19,6 +19,7 @@ from pypz.core.channels.spi import (
 from pypz.core.commons.errors import NotBuiltYetError
 from pypz.plugins.kafka_io.client import KafkaClient
 from pypz.plugins.kafka_io.config import Config
+from pypz.plugins.kafka_io.logs import LOGS
 from pypz.plugins.kafka_io.notes import MemberNotes
 from pypz.plugins.kafka_io.observer import KafkaObserver
 from pypz.plugins.kafka_io.status import BEATS, FACTS, KafkaStatusStream
@@ -112,7 +113,7 @@ class KafkaTransport:
 
     def delete_status(self, pipeline: str, timeout_s: float) -> None:
         """Delete the status topics of a pipeline; returns when they are gone."""
-        for ending in (BEATS, FACTS):
+        for ending in (LOGS, BEATS, FACTS):
             self._topics.delete(pipeline + ending, None, timeout_s)
 
     # --- clients ---
