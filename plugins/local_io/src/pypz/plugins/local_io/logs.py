@@ -19,7 +19,9 @@ PRUNE_EVERY: Final = 200
 LOOK_S: Final = 0.5
 """Seconds between two looks of a viewer whether there is a file at all (semantics: found within 2 s)."""
 
-_TABLE: Final = "CREATE TABLE IF NOT EXISTS logs (position INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, value BLOB NOT NULL)"
+_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS logs (position INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, value BLOB NOT NULL)
+"""
 _INDEX: Final = "CREATE INDEX IF NOT EXISTS logs_of_a_pipeline ON logs (pipeline, position)"
 
 
