@@ -14,6 +14,7 @@ from pypz.core.channels.memory import _Client as MemoryClient
 from pypz.core.channels.run import PipelineRun
 from pypz.core.channels.spi import Member, Unit
 from pypz.core.channels.status import pack
+from pypz.core.commons.clock import Clock
 from pypz.core.commons.errors import FencedError, PipelineFailedError
 from pypz.core.hooks.host import PluginHost
 from pypz.executors.commons import ExecutionMode
@@ -39,7 +40,12 @@ def test_an_idle_member_commits_all_that_stands_again_every_hour(bed: Bed, monke
     pipeline = bed.pair(give_ten)
     run = PipelineRun.start(pipeline, PluginHost.default())
     now = [0.0]
-    run.clock = lambda: now[0]
+
+    class Hours(Clock):
+        def now(self) -> float:
+            return now[0]
+
+    run.clock = Hours()
     units: list[Unit] = []
     committed = threading.Condition()
     client_commit = MemoryClient.commit

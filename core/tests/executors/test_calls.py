@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 import pytest
 
+from pypz.core.commons.clock import Clock
 from pypz.executors.errors import NotDoneError, ReturnTypeError
 from pypz.executors.operator.calls import Caller, Stopping, checked
 
@@ -187,7 +188,12 @@ def test_a_method_that_is_not_done_is_named_every_30_s(pauses: Pauses, monkeypat
     said: list[str] = []
     now = [0.0]
     monkeypatch.setattr("pypz.executors.operator.calls.say", said.append)
-    monkeypatch.setattr("pypz.executors.operator.calls.time.monotonic", lambda: now[0])
+
+    class Counted(Clock):
+        def now(self) -> float:
+            return now[0]
+
+    pauses.clock = Counted()
 
     class Slow(Counting):
         def work(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pypz.core.commons.clock import Clock
 from pypz.executors.operator.calls import Stopping
 from pypz.executors.operator.health import Pulse
 from pypz.executors.operator.running import FIRST_PAUSE_S, LONGEST_PAUSE_S, run_until_done
@@ -95,8 +96,16 @@ def test_records_that_nobody_retrieves_do_not_make_the_loop_spin(
     assert max(pauses.seconds) == LONGEST_PAUSE_S
 
 
+class Counted(Clock):
+    def __init__(self, now: list[float]) -> None:
+        self.moment = now
+
+    def now(self) -> float:
+        return self.moment[0]
+
+
 @pytest.fixture
-def clock(session: Any, monkeypatch: Any) -> list[float]:
+def clock(session: Any, pauses: Pauses) -> list[float]:
     """A clock that goes on by as much as the session waits."""
     now = [0.0]
 
@@ -104,7 +113,7 @@ def clock(session: Any, monkeypatch: Any) -> list[float]:
         now[0] += timeout_s or 0.0
 
     session.on_wait = wait
-    monkeypatch.setattr("pypz.executors.operator.running.monotonic", lambda: now[0])
+    pauses.clock = Counted(now)
     return now
 
 

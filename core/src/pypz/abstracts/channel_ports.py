@@ -7,7 +7,6 @@ their plugins.
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
@@ -266,7 +265,8 @@ class ChannelInputPort(_ChannelPort, InputPortPlugin):
         return True
 
     def _on_port_open(self) -> bool:
-        began, timeout_s = time.monotonic(), self._timeout_s()
+        now, timeout_s = self._session().clock.now, self._timeout_s()
+        began = now()
         schema_timeout_ms = SCHEMA_TIMEOUT_MS if self._schema_timeout_ms is None else self._schema_timeout_ms
         reading = Reading(
             schema_timeout_ms / 1000,
@@ -276,7 +276,7 @@ class ChannelInputPort(_ChannelPort, InputPortPlugin):
         )
         self._session().open_input(self, self._codec(), timeout_s, reading)
         if timeout_s is not None or self._sync_connections_open:
-            left_s = None if timeout_s is None else max(0.0, timeout_s - (time.monotonic() - began))
+            left_s = None if timeout_s is None else max(0.0, timeout_s - (now() - began))
             self._session().await_writers(self, left_s, everyone=bool(self._sync_connections_open))
         return True
 

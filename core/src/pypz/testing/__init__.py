@@ -9,18 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pypz.testing.clock import FakeClock
     from pypz.testing.codec import CodecConformance
     from pypz.testing.deployer import DeployerConformance
     from pypz.testing.logger import LoggerConformance
-    from pypz.testing.pipelines import LogLine, PipelineResult, run_pipeline
+    from pypz.testing.pipelines import LogLine, Pause, PipelineResult, run_pipeline
     from pypz.testing.promises import Promise, promise, promises_of
     from pypz.testing.transport import TransportConformance
 
 __all__ = [
     "CodecConformance",
     "DeployerConformance",
+    "FakeClock",
     "LogLine",
     "LoggerConformance",
+    "Pause",
     "PipelineResult",
     "Promise",
     "TransportConformance",
@@ -33,7 +36,9 @@ _HOMES = {
     "CodecConformance": "pypz.testing.codec",
     "DeployerConformance": "pypz.testing.deployer",
     "LoggerConformance": "pypz.testing.logger",
+    "FakeClock": "pypz.testing.clock",
     "LogLine": "pypz.testing.pipelines",
+    "Pause": "pypz.testing.pipelines",
     "PipelineResult": "pypz.testing.pipelines",
     "run_pipeline": "pypz.testing.pipelines",
     "Promise": "pypz.testing.promises",

@@ -7,10 +7,12 @@ import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Final
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
 from pypz.core.channels.memory import MemoryTransport
+from pypz.core.commons.clock import PROCESS_CLOCK, Clock
 from pypz.core.commons.errors import ConfigurationError, PipelineFailedError, TransportTimeoutError
 from pypz.core.commons.parameters import OptionalParameter
 from pypz.core.hooks.host import PluginHost
@@ -50,6 +52,13 @@ class PipelineResult:
     """What the first operator that failed has raised; None when all went well."""
 
 
+@dataclass(frozen=True)
+class Pause:
+    """Among the records of ``feed``: what comes behind it is sent so many seconds later."""
+
+    seconds: float
+
+
 class _Feeder(BlankOperator):
     """Sends what the test gives, and ends."""
 
@@ -59,7 +68,14 @@ class _Feeder(BlankOperator):
         self.records: list[Any] = []
 
     def _on_running(self) -> bool:
-        self.port.send(self.records)
+        clock = self.get_clock()
+        for is_pause, given in groupby(self.records, lambda record: isinstance(record, Pause)):
+            if not is_pause:
+                self.port.send(list(given))
+                continue
+            for pause in given:
+                if clock.sleep(pause.seconds):
+                    return False  # interrupted
         return True
 
 
@@ -121,7 +137,13 @@ class _Lone(Pipeline):
 class PipelineBench:
     """One pipeline on its way through one test."""
 
-    def __init__(self, tested: Pipeline | type[Operator], parameters: Mapping[str, Any], only: Sequence[str]) -> None:
+    def __init__(
+        self,
+        tested: Pipeline | type[Operator],
+        parameters: Mapping[str, Any],
+        only: Sequence[str],
+        clock: Clock = PROCESS_CLOCK,
+    ) -> None:
         """Take a pipeline, which is changed by this, or the class of an operator that is tested by itself.
 
         Raises:
@@ -130,6 +152,7 @@ class PipelineBench:
         self._is_lone = isinstance(tested, type)
         self._pipeline = _Lone("tested", operator_class=tested) if isinstance(tested, type) else tested
         self._token = uuid.uuid4().hex
+        self._clock = clock
         self._collectors: dict[str, Any] = {}
         for name, value in parameters.items():
             target: Any = self._pipeline.operator if isinstance(self._pipeline, _Lone) else self._pipeline
@@ -171,9 +194,9 @@ class PipelineBench:
             port.set_parameter("channelLocation", f"memory:{self._token}")
             port.set_parameter("channelConfig", {})
         host = PluginHost()
-        keeper = MemoryTransport(self._token)
+        keeper = MemoryTransport(self._token, clock=self._clock)
         try:
-            codes, error = self._execute(PipelineExecutor(self._pipeline, host=host), timeout_s)
+            codes, error = self._execute(PipelineExecutor(self._pipeline, host=host, clock=self._clock), timeout_s)
         finally:
             keeper.close()
             host.close()
@@ -274,23 +297,25 @@ def run_pipeline(
     only: Sequence[str] = (),
     parameters: Mapping[str, Any] | None = None,
     timeout_s: float = TIMEOUT_S,
+    clock: Clock = PROCESS_CLOCK,
 ) -> PipelineResult:
     """Execute a pipeline, or one operator, in this process and in memory, and give what became of it.
 
     Args:
         tested: The pipeline, which is changed by this: make it in the test. Or the class of an operator.
         feed: Records by the name of the input port that gets them, ``operator.port``, or ``port`` for a lone operator. They
-            come besides what other operators write there. Each port's records end, then.
+            come besides what other operators write there, and end then. A `Pause` among them lets time pass.
         only: Operators that are executed; left out: all. The others are taken out, with their connections.
         parameters: Set before the start, as `set_parameter` does, on the pipeline or the lone operator.
-        timeout_s: Seconds until it is interrupted.
+        timeout_s: Seconds until it is interrupted, of the process's own time.
+        clock: By which it goes; a `FakeClock` jumps to what is due next when all sleep.
 
     Raises:
         TransportTimeoutError: It did not end in time.
         ConfigurationError: A name or a setting makes no sense; nothing was executed.
         LookupError: A required parameter has no value.
     """
-    bench = PipelineBench(tested, parameters or {}, only)
+    bench = PipelineBench(tested, parameters or {}, only, clock)
     bench.feed(feed or {})
     bench.collect()
     return bench.run(timeout_s)

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from pypz.core.channels.reader import InputEnd
 from pypz.core.channels.spi import ChannelClient, Received
+from pypz.core.commons.clock import Clock
 from pypz.core.commons.errors import WokenError
 
 READ_BLOCKS: Final = 64
@@ -34,6 +35,7 @@ class ClientLoop:
         tick: Tick,
         failed: Callable[[Exception], None],
         notice: Callable[[InputEnd], None],
+        clock: Clock,
     ) -> None:
         self.client = client
         self.inputs: dict[str, InputEnd] = {}
@@ -42,10 +44,10 @@ class ClientLoop:
         self._failed = failed
         self._notice = notice
         self._tasks: deque[Callable[[], None]] = deque()
-        self._event = threading.Event()
+        self._event = clock.event()
         self._turned_at = time.monotonic()
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name=f"pypz-io {name}", daemon=True)
+        self._thread = clock.thread(self._run, f"pypz-io {name}")
         self._thread.start()
 
     def call(self, task: Callable[[], T]) -> T:
@@ -144,8 +146,3 @@ class ClientLoop:
             if end.earlier_run == 0:
                 end.earlier_run = len(blocks) + end.behind()
                 self._notice(end)
-
-
-def seconds_until(due: float | None) -> float | None:
-    """Seconds from now to a moment of the monotonic clock; None stays None."""
-    return None if due is None else max(0.0, due - time.monotonic())

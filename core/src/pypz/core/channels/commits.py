@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from pypz.core.channels.checkpoints import Checkpoints
@@ -38,7 +38,6 @@ class Commits:
         checkpoints: Checkpoints,
         standing: Standing,
         interval_s: float,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take part in a session.
 
@@ -47,14 +46,13 @@ class Commits:
             checkpoints: Its note.
             standing: What it has committed.
             interval_s: Seconds from the first unit that is due to its commit.
-            clock: Gives the seconds by which commits are due.
         """
         self._membership = membership
         self._checkpoints = checkpoints
         self._standing = standing
         self._interval_s = interval_s
-        self._clock = clock
-        self._again_at = clock() + AGAIN_S
+        self._now = membership.clock.now
+        self._again_at = self._now() + AGAIN_S
         self._due: dict[tuple[str, int], Committed] = {}
         self._marks: dict[str, tuple[int, int]] = {}
         self._at: float | None = None
@@ -76,7 +74,7 @@ class Commits:
                     self._due.update(mark.committed)
                     self._marks[end.info.name] = mark.consumed, mark.records
             if moved and self._at is None:
-                self._at = self._clock() + self._interval_s
+                self._at = self._now() + self._interval_s
                 first = next(iter(m.loops.values()), None)
                 if first is not None:
                     first.wake()
@@ -102,7 +100,7 @@ class Commits:
         m = self._membership
         if next(iter(m.loops.values()), None) is not loop:
             return None
-        now = self._clock()
+        now = self._now()
         if now >= self._again_at:
             self._take_standing(now)
         if self._at is not None and now >= self._at and m.outcome is None and not m.is_fenced:
@@ -110,9 +108,9 @@ class Commits:
                 if not self.try_commit(wait=False):
                     self._at = now + BUSY_S
             except (RetriableError, TransportTimeoutError) as error:
-                self._at = self._clock() + TROUBLE_S
+                self._at = self._now() + TROUBLE_S
                 self.tell_trouble(error)
-        return None if self._at is None else max(0.0, self._at - self._clock())
+        return None if self._at is None else max(0.0, self._at - self._now())
 
     def _take_standing(self, now: float) -> None:
         """Make all that stands due again, as it stands; not while something later is in commit."""
@@ -196,7 +194,7 @@ class Commits:
         m = self._membership
         with m.changed:
             is_more = bool(self._due) or self._checkpoints.is_due
-            self._at = self._clock() + self._interval_s if is_more else None
+            self._at = self._now() + self._interval_s if is_more else None
             for end in m.inputs():
                 if end.info.name in marks:
                     end.committed_entries, end.committed_records = marks[end.info.name]
@@ -204,7 +202,7 @@ class Commits:
     def tell_trouble(self, error: Exception) -> None:
         """Say that a commit failed for now, but not too often."""
         self.trouble = str(error)
-        now = time.monotonic()
+        now = self._now()
         if now - self._trouble_told >= TROUBLE_INTERVAL_S:
             self._trouble_told = now
             self._membership.tell(f"cannot commit yet, tries on: {error}")

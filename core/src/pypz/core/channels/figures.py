@@ -40,14 +40,14 @@ class Figures:
             self._tell(ends, at_once=True)
 
     def tell_due(self, address: pool.Address, loop: ClientLoop) -> float | None:
-        """On a client's thread: tell what is due of its ports; gives the moment of the next, None: when something happens."""
+        """On a client's thread: tell what is due of its ports; gives the seconds until the next, None: when something happens."""
         m = self._membership
         self._quiet.add(address)
         moments = [self._tell(ends) for ends in list(m.ends.values()) if m.loops.get(ends.address) is loop]
         due = min((moment for moment in moments if moment is not None), default=None)
         if due is not None:
             self._quiet.discard(address)
-        return due
+        return None if due is None else max(0.0, due - m.clock.now())
 
     def _tell(self, ends: PortEnds, at_once: bool = False) -> float | None:
         """Tell the figures of a port that changed; gives the moment when it may tell again, None: when something happens."""
@@ -57,7 +57,7 @@ class Figures:
             if told is not None and _same(told, status):
                 continue
             moment = ends.told_at.get(status.channel, float("-inf")) + STATUS_INTERVAL_S
-            now = time.monotonic()
+            now = self._membership.clock.now()
             if now < moment and not at_once and told is not None and told.state == status.state:
                 next_due = moment if next_due is None else min(moment, next_due)
                 continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -50,10 +49,11 @@ class Membership:
     ) -> None:
         self.run = run
         self.host = run.host
+        self.clock = run.clock
         self.operator = operator
         self.ref = ref
         self.member = member
-        self.changed = threading.Condition()
+        self.changed = self.clock.condition()
         self.ends: dict[ChannelPort, PortEnds] = {port: self._ends_for(port) for port in ports}
         self.loops: dict[pool.Address, ClientLoop] = {}
         self.epochs: dict[str, int] = {}

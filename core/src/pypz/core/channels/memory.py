@@ -7,7 +7,6 @@ bounded by bytes: when it is full, `write` waits until committed blocks are drop
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ from pypz.core.channels.spi import (
     StatusEntry,
     Unit,
 )
+from pypz.core.commons.clock import PROCESS_CLOCK, Clock
 from pypz.core.commons.errors import BlockTooLargeError, ChannelGoneError, ConfigurationError, WokenError
 
 DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
@@ -117,10 +117,11 @@ def _size(block: Block) -> int:
 class _Store:
     """All that one NAME holds; one lock for everything, one condition that tells of room in a full channel."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Clock) -> None:
         self.name = name
+        self.clock = clock
         self.lock = threading.RLock()
-        self.room = threading.Condition(self.lock)
+        self.room = clock.condition(self.lock)
         self.channels: dict[str, _Channel] = {}
         self.status: dict[str, _Status] = {}
         self.notes: dict[tuple[str, str], MemberNote] = {}
@@ -143,14 +144,26 @@ class MemoryTransport:
 
     capabilities: Final = CAPABILITIES
 
-    def __init__(self, name: str, options: Mapping[str, str] | None = None) -> None:
+    def __init__(self, name: str, options: Mapping[str, str] | None = None, *, clock: Clock = PROCESS_CLOCK) -> None:
+        """Share the NAME.
+
+        Args:
+            name: What comes after ``memory:``.
+            options: The ports' ``channelConfig``.
+            clock: By which time-outs go; of the transport that makes the NAME.
+        """
         if not name:
             raise ConfigurationError("location 'memory:' has no name, expected memory:NAME, such as memory:demo")
         self.max_bytes = _max_bytes(name, options or {})
         with _stores_lock:
-            self._store = _stores.setdefault(name, _Store(name))
+            self._store = _stores.setdefault(name, _Store(name, clock))
             self._store.users += 1
         self._closed = False
+
+    @property
+    def clock(self) -> Clock:
+        """By which time-outs here go."""
+        return self._store.clock
 
     def create_channel(self, spec: ChannelSpec, timeout_s: float) -> ChannelInfo:
         """Make the channel or raise its partitions."""
@@ -239,8 +252,8 @@ def _max_bytes(name: str, options: Mapping[str, str]) -> int:
 class _Signal:
     """Wakes one waiting client: a condition on the store's lock, with a memory for wake-ups that came early."""
 
-    def __init__(self, lock: threading.RLock) -> None:
-        self._condition = threading.Condition(lock)
+    def __init__(self, store: _Store) -> None:
+        self._condition = store.clock.condition(store.lock)
         self.wakes = 0
         self._seen: dict[str, int] = {}
 
@@ -265,7 +278,7 @@ class _Client:
         self._store = store
         self._max_bytes = max_bytes
         self._member = member
-        self.signal = _Signal(store.lock)
+        self.signal = _Signal(store)
         self.readers: list[_Reader] = []
 
     def settle(self, timeout_s: float) -> MemberNote | None:
@@ -308,13 +321,13 @@ class _Client:
 
     def read(self, max_blocks: int, timeout_s: float) -> list[Received]:
         """Give what is there, else wait for the first block, a wake-up or the time-out."""
-        deadline = time.monotonic() + timeout_s
+        deadline = self._store.clock.now() + timeout_s
         with self._store.lock:
             while True:
                 found: list[Received] = []
                 for reader in self.readers:
                     found += reader.take(max_blocks - len(found))
-                remaining = deadline - time.monotonic()
+                remaining = deadline - self._store.clock.now()
                 if self.signal.was_woken("read") or found or remaining <= 0:
                     return found
                 self.signal.wait(remaining)
@@ -466,9 +479,9 @@ class _Reader:
 
     def read(self, max_blocks: int, timeout_s: float) -> list[Received]:
         """As `_Client.read`, for a viewer's reader."""
-        deadline = time.monotonic() + timeout_s
+        deadline = self._store.clock.now() + timeout_s
         with self._store.lock:
-            while not (found := self.take(max_blocks)) and (remaining := deadline - time.monotonic()) > 0:
+            while not (found := self.take(max_blocks)) and (remaining := deadline - self._store.clock.now()) > 0:
                 self.signal.wait(remaining)
             return found
 
@@ -479,7 +492,7 @@ class MemoryStatusStream:
     def __init__(self, store: _Store, pipeline: str) -> None:
         self._store = store
         self._pipeline = pipeline
-        self._signal = _Signal(store.lock)
+        self._signal = _Signal(store)
         self._queue: list[StatusEntry] = []
         self._attached: _Status | None = None
         with store.lock:
@@ -558,12 +571,12 @@ class MemoryStatusStream:
 
     def changes(self, timeout_s: float) -> list[StatusEntry]:
         """Entries since the last call; waits for the first."""
-        deadline = time.monotonic() + timeout_s
+        deadline = self._store.clock.now() + timeout_s
         with self._store.lock:
             while True:
                 self._attach()
                 found, self._queue = self._queue, []
-                remaining = deadline - time.monotonic()
+                remaining = deadline - self._store.clock.now()
                 if self._signal.was_woken("changes") or found or remaining <= 0:
                     return found
                 self._signal.wait(remaining if self._attached is not None else min(remaining, LOOK_S))
@@ -589,7 +602,7 @@ class MemoryLogReader:
     def __init__(self, store: _Store, pipeline: str, kept: int) -> None:
         self._store = store
         self._pipeline = pipeline
-        self._signal = _Signal(store.lock)
+        self._signal = _Signal(store)
         self._attached: _Status | None = None
         self._read = 0
         with store.lock:
@@ -611,12 +624,12 @@ class MemoryLogReader:
 
     def read(self, timeout_s: float) -> list[bytes]:
         """Lines since the last call; waits for the first."""
-        deadline = time.monotonic() + timeout_s
+        deadline = self._store.clock.now() + timeout_s
         with self._store.lock:
             while True:
                 status = self._attach()
                 missed = 0 if status is None else status.logged - self._read
-                remaining = deadline - time.monotonic()
+                remaining = deadline - self._store.clock.now()
                 if self._signal.was_woken("read") or missed or remaining <= 0:
                     if status is None or not missed:
                         return []

@@ -201,6 +201,7 @@ class Opening:
                 last_cause=partial(_last_cause, loop.client),
                 first_partition=m.ref.index,
                 framing=writing.framing,
+                clock=m.clock,
             )
         self._opened(ends)
 
@@ -218,7 +219,7 @@ class Opening:
         if ends.address == m.home and note is not None:
             self._found_note(note)
         found = ClientLoop(
-            client, m.ref.name, m.changed, lambda: self._tick_of(ends.address), m.fail, self._tell_earlier
+            client, m.ref.name, m.changed, lambda: self._tick_of(ends.address), m.fail, self._tell_earlier, m.clock
         )
         m.loops[ends.address] = found
         return found

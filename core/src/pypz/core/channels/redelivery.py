@@ -6,7 +6,6 @@ back to where the iteration began, and hands out one record an iteration until t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -168,7 +167,7 @@ class Redelivery:
     def _skip(self, ends: PortEnds, count: int, error: BaseException | str) -> None:
         skipped = self._skipped.setdefault(ends.ref.name, _Skipped())
         skipped.records += count
-        now = time.monotonic()
+        now = self._membership.clock.now()
         if now - skipped.told_at >= TELL_INTERVAL_S:
             skipped.told_at, skipped.told = now, skipped.records
             self._membership.tell(

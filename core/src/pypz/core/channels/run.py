@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -20,6 +20,7 @@ from pypz.core.channels.spi import Guarantee, Member, MemberNote, StatusEntry, S
 from pypz.core.channels.standing import forget
 from pypz.core.channels.status import StatusHub, pack, unpack, with_prefix
 from pypz.core.channels.usage import ProcessUsage
+from pypz.core.commons.clock import PROCESS_CLOCK, Clock
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PypzError, RunConflictError
 from pypz.core.commons.faults import collecting, refuse
 from pypz.core.commons.parameters import given_value
@@ -172,11 +173,18 @@ def _check_across_processes(pipeline: str, location: str, transport: Transport) 
 class PipelineRun:
     """One run as seen by this process; shared by the members that run in it."""
 
-    def __init__(self, whole: Pipeline | Operator, host: PluginHost, *, member: Operator | None = None) -> None:
+    def __init__(
+        self,
+        whole: Pipeline | Operator,
+        host: PluginHost,
+        *,
+        member: Operator | None = None,
+        clock: Clock = PROCESS_CLOCK,
+    ) -> None:
         self.id = uuid.uuid4().hex[:12]
         self.host = host
-        self.clock: Callable[[], float] = time.monotonic
-        """By which commits are due."""
+        self.clock = clock
+        """By which it goes."""
         self._whole = whole
         self._connections = Connections([port for op in operators_of(whole) for port in channel_ports_of(op)])
         self._member = member
@@ -203,7 +211,13 @@ class PipelineRun:
 
     @classmethod
     def start(
-        cls, pipeline: Pipeline, host: PluginHost, *, fresh: bool = False, in_processes: bool = False
+        cls,
+        pipeline: Pipeline,
+        host: PluginHost,
+        *,
+        fresh: bool = False,
+        in_processes: bool = False,
+        clock: Clock = PROCESS_CLOCK,
     ) -> PipelineRun:
         """Begin a new run of the whole pipeline.
 
@@ -212,13 +226,14 @@ class PipelineRun:
             host: Whose plugins make transports and are told.
             fresh: Delete what earlier runs left in the channels first.
             in_processes: Its members run in processes of their own, which relay what observers are told.
+            clock: By which it goes.
 
         Raises:
             RunConflictError: Another run of this name is alive at one of its locations.
             TransportError: A location cannot be reached; tells the last cause.
             ConfigurationError: A location does not reach into other processes, where members are to run in such.
         """
-        run = cls(pipeline, host)
+        run = cls(pipeline, host, clock=clock)
         run._is_relaying = not in_processes
         try:
             run._connect()
@@ -281,6 +296,7 @@ class PipelineRun:
             self._transports[address] = pool.acquire(self.host, address)
             if not self._is_relaying:
                 _check_across_processes(self._ref.name, address[0], self._transports[address])
+        self._check_clock()
         self._check_capabilities()
         firsts: dict[str, pool.Address] = {}
         for address in addresses:
@@ -294,7 +310,7 @@ class PipelineRun:
                     if self._is_closed:  # the starter was interrupted meanwhile, and waits for nobody
                         stream.close()
                         return
-                    hub = self._hubs[location] = StatusHub(stream, location)
+                    hub = self._hubs[location] = StatusHub(stream, location, self.clock)
                 hub.open()
             except BaseException as error:  # noqa: BLE001  # raised again below, in the caller's thread
                 errors.append(pool.placed(location, error))
@@ -316,6 +332,16 @@ class PipelineRun:
         for operator in operators_of(self._whole):
             for location in dict.fromkeys(address[0] for address in _addresses_of(operator)):
                 self._here.setdefault(location, []).append(self.prefixed(operator.get_full_name()))
+
+    def _check_clock(self) -> None:
+        """Refuse transports that go by another time: a fake clock would stand still while they wait."""
+        for (location, _), transport in self._transports.items():
+            if self.clock is not PROCESS_CLOCK and getattr(transport, "clock", PROCESS_CLOCK) is not self.clock:
+                shown = conceal({"channelLocation": location})["channelLocation"]
+                raise ConfigurationError(
+                    f"{self._ref.name}: channels at {shown!r} do not go by the clock given, which is not the process's own; "
+                    "only 'memory:' made with it does, as run_pipeline of pypz.testing makes it"
+                )
 
     def _check_capabilities(self) -> None:
         for operator in operators_of(self._whole):
@@ -465,7 +491,8 @@ class PipelineRun:
         self._is_open = True
         usage = ProcessUsage(self._ref, self.host.process_status)
         for hub in self._hubs.values():
-            hub.keep_alive(self._token, lambda: self._alive(usage))
+            if self.clock is PROCESS_CLOCK:  # by another one nobody else could see
+                hub.keep_alive(self._token, lambda: self._alive(usage))
         if self._hubs and self._is_relaying:
             self._relay = Relay(self._ref.name, self.id, [hub.stream for hub in self._hubs.values()])
             self.host.register(self._relay, f"relay {self.id} {self._token}")

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pypz.core.channels import channel_life, pool
 from pypz.core.channels.checkpoints import Checkpoints
-from pypz.core.channels.client_loop import ClientLoop, seconds_until
+from pypz.core.channels.client_loop import ClientLoop
 from pypz.core.channels.commits import Commits
 from pypz.core.channels.figures import Figures
 from pypz.core.channels.headers import names
 from pypz.core.channels.joining import Joining
-from pypz.core.channels.linger import timer
 from pypz.core.channels.membership import Membership, Outcome, PortEnds
 from pypz.core.channels.opening import Opening
 from pypz.core.channels.port import ChannelPort, Reading, Writing
@@ -26,6 +23,7 @@ from pypz.core.channels.spi import Guarantee, Member
 from pypz.core.channels.standing import Standing
 from pypz.core.channels.writer import OutputEnd
 from pypz.core.codecs.spi import Codec
+from pypz.core.commons.clock import LONGEST_WAIT_S, Clock, OperatorClock
 from pypz.core.commons.errors import DecodeError, PortClosedError, PypzError
 from pypz.core.commons.parameters import given_value
 from pypz.core.commons.secrets import conceal
@@ -72,6 +70,7 @@ class MemberSession:
         self._drain_s = _milliseconds(operator, "drainTimeoutMs", 10_000)
         self._membership = Membership(run, operator, ref, member, ports)
         self._changed = self._membership.changed
+        self._clock = run.clock
         self._ends = self._membership.ends
         self._ends_by_id = {id(port): ends for port, ends in self._ends.items()}
         self._joining = Joining(self._membership)
@@ -79,14 +78,20 @@ class MemberSession:
         self._checkpoints = Checkpoints(self._membership)
         standing = Standing(self._membership)
         self._commits = Commits(
-            self._membership, self._checkpoints, standing, _milliseconds(operator, "commitIntervalMs", 100), run.clock
+            self._membership, self._checkpoints, standing, _milliseconds(operator, "commitIntervalMs", 100)
         )
         self._opening = Opening(self._membership, standing, found_note=self._checkpoints.found, tick=self._tick)
         self._woken = False
         self._redelivery: Redelivery | None = None
         """Made with the first port whose errorPolicy asks for it."""
         self._handed = 0
+        self._sent = 0
         self._in_iteration = False
+
+    @property
+    def clock(self) -> Clock:
+        """By which it goes."""
+        return self._clock
 
     @property
     def fenced(self) -> bool:
@@ -109,6 +114,8 @@ class MemberSession:
         if self._is_joining:
             self._joining.join()
         vars(self._membership.operator)["_pypz_checkpoints"] = self._checkpoints
+        clock = OperatorClock(self._clock, self._changed, self._membership.is_stopped)
+        vars(self._membership.operator)["_pypz_clock"] = clock
         for port in self._ends:
             port.bind(self)
 
@@ -137,6 +144,11 @@ class MemberSession:
         self._in_iteration = False
         self._close_unit()
         return self._handed
+
+    def take_sent(self) -> int:
+        """Records sent since the last call."""
+        before, self._sent = self._sent, sum(output.records for output in self._membership.outputs())
+        return self._sent - before
 
     def iteration_failed(self, error: Exception) -> bool:
         """`_on_running` has raised: what it retrieved and sent is taken back where a port's ``errorPolicy`` says so.
@@ -170,19 +182,20 @@ class MemberSession:
 
     def wait(self, timeout_s: float | None) -> None:
         """Sleep until an input port has a record or an end, `wake` or `interrupt` is called, or the time has passed."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        began = told = time.monotonic()
+        deadline = None if timeout_s is None else self._clock.now() + timeout_s
+        began = told = self._clock.now()
         with self._changed:
             while not (self._woken or self._membership.is_stopped() or self._has_news()):
                 if not self._in_iteration:
                     self._commits.close_unit()  # ends that have come since then belong to no iteration
-                now = time.monotonic()
+                now = self._clock.now()
                 if deadline is not None and now >= deadline:
                     return
-                if now - told >= 30:  # house rule: a wait for others says so every 30 s
+                if now - told >= self._clock.tell_interval_s:
                     told = now
                     self.tell(f"waits since {now - began:.0f} s for records or the end of {self._waited_for()}")
-                until = told + 30 if deadline is None else min(told + 30, deadline)
+                again = told + self._clock.tell_interval_s
+                until = again if deadline is None else min(again, deadline)
                 self._changed.wait(until - now)
             self._woken = False
 
@@ -246,7 +259,7 @@ class MemberSession:
         m.raise_failure()
         m.is_interrupted = False  # the last unit may wait for the transport, within a bound
         if outcome == "interrupted":
-            timer.call_in(self._drain_s, self._give_up)
+            self._clock.call_in(self._drain_s, self._give_up)
         for output in m.outputs():
             if outcome == "completed":
                 output.write_ends()
@@ -280,6 +293,7 @@ class MemberSession:
         self._joining.leave()
         self._opening.close()
         vars(m.operator).pop("_pypz_checkpoints", None)
+        vars(m.operator).pop("_pypz_clock", None)
         for port, ends in m.ends.items():
             port.bind(None)
             for output in ends.outputs.values():
@@ -369,8 +383,7 @@ class MemberSession:
         if timeout_s > 0 and (self._redelivery is None or self._redelivery.at_most(ends, at_most)):
             with self._changed:
                 self._changed.wait_for(
-                    lambda: end.has_records() or end.has_ended() or m.is_stopped(),
-                    min(timeout_s, threading.TIMEOUT_MAX),
+                    lambda: end.has_records() or end.has_ended() or m.is_stopped(), min(timeout_s, LONGEST_WAIT_S)
                 )
         found = self._take(ends, end, at_most)
         if found and m.guarantee is Guarantee.AT_MOST_ONCE:
@@ -454,7 +467,7 @@ class MemberSession:
     def _tick(self, address: pool.Address, loop: ClientLoop) -> float | None:
         """On a client's thread: commit when due, tell figures; gives the seconds until the next."""
         commit_s = self._commits.commit_due(loop)
-        figures_s = seconds_until(self._figures.tell_due(address, loop))
+        figures_s = self._figures.tell_due(address, loop)
         return min((seconds for seconds in (commit_s, figures_s) if seconds is not None), default=None)
 
     def _has_news(self) -> bool:

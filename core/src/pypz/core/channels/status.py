@@ -9,13 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from pypz.core.channels.spi import Member, StatusEntry, StatusStream
+from pypz.core.commons.clock import PROCESS_CLOCK, Clock
 from pypz.core.commons.errors import PypzError, TransportError, TransportTimeoutError, WokenError
 
 ALIVE_INTERVAL_S: Final = 1.0
 """Seconds between two beats of a process that has members (semantics: at least once a second)."""
-
-TELL_INTERVAL_S: Final = 30.0
-"""Seconds after which a wait for others says again for whom (house rule)."""
 
 T = TypeVar("T")
 
@@ -37,11 +35,12 @@ def unpack(value: bytes | None) -> dict[str, Any]:
 class StatusHub:
     """Facts of one pipeline at one location, shared by the members in this process; writes go through it, too."""
 
-    def __init__(self, stream: StatusStream, name: str) -> None:
+    def __init__(self, stream: StatusStream, name: str, clock: Clock = PROCESS_CLOCK) -> None:
         self.stream = stream
+        self._clock = clock
         self._name = name
         self._facts: dict[str, StatusEntry] = {}
-        self._changed = threading.Condition()
+        self._changed = clock.condition()
         self._alive_seen: dict[str, float] = {}
         self._alive_value: Callable[[], bytes | None] = lambda: None
         self._alive_key = ""
@@ -49,7 +48,7 @@ class StatusHub:
         self._parsed: dict[str, dict[str, Any]] = {}
         self._closing = False
         self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._follow, name=f"pypz-status {name}", daemon=True)
+        self._thread = clock.thread(self._follow, f"pypz-status {name}")
 
     def open(self) -> None:
         """Read all facts, then follow."""
@@ -90,7 +89,7 @@ class StatusHub:
 
     def wait_alive(self, run: str, timeout_s: float) -> bool:
         """Wait for a new beat of ``run``."""
-        began = time.monotonic()
+        began = self._clock.now()
         with self._changed:
             return self._changed.wait_for(lambda: self._alive_seen.get(run, began) > began, timeout_s)
 
@@ -116,7 +115,7 @@ class StatusHub:
             WokenError: ``stopped()``.
             TransportTimeoutError: The time has passed; tells ``what()``.
         """
-        began = time.monotonic()
+        began = self._clock.now()
         told = began
         with self._changed:
             while True:
@@ -126,13 +125,13 @@ class StatusHub:
                     raise WokenError(f"interrupted while waiting for {what()}")
                 if self._failure is not None:
                     raise TransportError(f"{self._name}: status stream lost: {self._failure}") from self._failure
-                now = time.monotonic()
+                now = self._clock.now()
                 if timeout_s is not None and now - began >= timeout_s:
                     raise TransportTimeoutError(f"waited {timeout_s:g} s for {what()}")
-                if now - told >= TELL_INTERVAL_S:
+                if now - told >= self._clock.tell_interval_s:
                     told = now
                     tell(f"waits since {now - began:.0f} s for {what()}")
-                until = told + TELL_INTERVAL_S
+                until = told + self._clock.tell_interval_s
                 self._changed.wait((until if timeout_s is None else min(until, began + timeout_s)) - now)
 
     def poke(self) -> None:
@@ -169,10 +168,10 @@ class StatusHub:
     # --- thread ---
 
     def _follow(self) -> None:
-        next_beat = time.monotonic()
+        next_beat = self._clock.now()
         while not self._closing:
             value = self._alive_value()
-            now = time.monotonic()
+            now = self._clock.now()
             if value is not None and now >= next_beat:
                 self.stream.beat(f"alive/{self._alive_key}", value)
                 next_beat = now + ALIVE_INTERVAL_S
@@ -192,7 +191,7 @@ class StatusHub:
             for entry in entries:
                 if entry.kind == "beat":
                     if entry.key.startswith("alive/"):
-                        self._alive_seen[str(unpack(entry.value).get("run"))] = time.monotonic()
+                        self._alive_seen[str(unpack(entry.value).get("run"))] = self._clock.now()
                     continue
                 keys.add(entry.key)
                 self._parsed.pop(entry.key, None)

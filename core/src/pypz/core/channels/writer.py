@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from pypz.core.channels.headers import BATCH, RECORD, Origin
-from pypz.core.channels.linger import timer
 from pypz.core.channels.spi import Block, BlockWriter, ChannelInfo
 from pypz.core.codecs.spi import Codec
+from pypz.core.commons.clock import PROCESS_CLOCK, Clock
 from pypz.core.commons.errors import PypzError, TransportTimeoutError, WokenError
 
 BLOCK_BYTES: Final = 512 * 1024
@@ -74,6 +73,7 @@ class OutputEnd:
         last_cause: Callable[[], str],
         first_partition: int = 0,
         framing: str = BATCH,
+        clock: Clock = PROCESS_CLOCK,
     ) -> None:
         self.info = info
         self.records = 0
@@ -91,6 +91,7 @@ class OutputEnd:
         self._last_cause = last_cause
         self._lock = threading.Lock()
         self._framing = framing
+        self._clock = clock
         self._any = _Lane(None)
         self._keyed: dict[int, _Lane] = {}
         self._timer_set = False
@@ -117,7 +118,7 @@ class OutputEnd:
             if lane.parts and lane.size_bytes + len(part.payload) > BLOCK_BYTES:
                 self._send_lane(lane, wait=True)
             if not lane.parts:
-                lane.since = time.monotonic()
+                lane.since = self._clock.now()
             lane.put(part)
             self.records += part.count
             if lane.size_bytes >= BLOCK_BYTES or lane.records >= BLOCK_RECORDS:
@@ -126,7 +127,7 @@ class OutputEnd:
                 self._send_pending(wait=True)
             elif not self._timer_set:
                 self._timer_set = True
-                timer.call_in(self._linger_s, self._linger)
+                self._clock.call_in(self._linger_s, self._linger)
 
     def mark_iteration(self) -> None:
         """What was added up to now belongs to iterations that returned."""
@@ -239,15 +240,15 @@ class OutputEnd:
             return True
         if not wait:
             return False
-        self._full_until = deadline = time.monotonic() + self._send_timeout_s
+        self._full_until = deadline = self._clock.now() + self._send_timeout_s
         if not self._watched:
             self._watched = True
-            timer.call_in(self._send_timeout_s, self._watch)
+            self._clock.call_in(self._send_timeout_s, self._watch)
         try:
             while True:
                 if self._stopped():
                     raise WokenError(f"channel {self.info.name!r}: interrupted while its transport was full")
-                if time.monotonic() >= deadline:
+                if self._clock.now() >= deadline:
                     cause = self._last_cause()
                     raise TransportTimeoutError(
                         f"channel {self.info.name!r}: the transport was full for {self._send_timeout_s:g} s (sendTimeoutMs)"
@@ -266,7 +267,7 @@ class OutputEnd:
         if until is None:
             self._watched = False
             return None
-        left = until - time.monotonic()
+        left = until - self._clock.now()
         if left <= 0:
             self._wake()
             return RETRY_FULL_S
@@ -281,7 +282,7 @@ class OutputEnd:
             if self._closed or not waiting or self._failure is not None:
                 self._timer_set = False
                 return None
-            now = time.monotonic()
+            now = self._clock.now()
             due = [lane for lane in waiting if lane.since + self._linger_s <= now]
             if not all([self._send_lane(lane, wait=False) for lane in due]):
                 return RETRY_FULL_S

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, cast
 
+from pypz.core.commons.clock import OperatorClock, clock_outside
 from pypz.core.commons.errors import CheckpointError, ConfigurationError, InstanceError
 from pypz.core.commons.loggers import ContextLogger, ContextLoggerInterface
 from pypz.core.commons.parameters import OptionalParameter
@@ -43,6 +44,8 @@ class Operator(Instance[Plugin], InstanceGroup, RegisteredInterface, ABC):
     """What executes this operator at present; None when nothing does."""
     _pypz_checkpoints: Checkpoints | None = None
     """Where `checkpoint` goes during an execution; None outside of one."""
+    _pypz_clock: OperatorClock | None = None
+    """What `get_clock` gives during an execution; None outside of one."""
     _pypz_own_logger: ContextLoggerInterface | None = None
     """Logger that the executor gives to an operator without logger plugin; None for silence."""
     _pypz_tap: Tap | None = None
@@ -136,6 +139,13 @@ class Operator(Instance[Plugin], InstanceGroup, RegisteredInterface, ABC):
                 "_on_shutdown; use them there"
             )
         return self._pypz_checkpoints
+
+    def get_clock(self) -> OperatorClock:
+        """Give the time by which the operator is executed: code that reads the time and pauses by it can be tested.
+
+        That is the process's own time, but in a test with `pypz.testing.FakeClock`.
+        """
+        return self._pypz_clock or clock_outside()
 
     def get_context(self) -> Pipeline:
         """Give the pipeline; None when there is none."""

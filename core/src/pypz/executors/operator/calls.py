@@ -5,13 +5,13 @@ A method returns True when it is done and False to be called again, after pauses
 
 from __future__ import annotations
 
-import threading
 import time
 import types
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from pypz.core.commons.clock import PROCESS_CLOCK, Clock
 from pypz.executors.errors import FAILURES, NotDoneError, ReturnTypeError
 from pypz.executors.reports import say
 
@@ -19,27 +19,26 @@ FIRST_PAUSE_S: Final = 0.01
 LONGEST_PAUSE_S: Final = 1.0
 """Seconds between two calls of a method that is not done: doubled from the first to the longest (chosen)."""
 
-TELL_INTERVAL_S: Final = 30.0
-"""Seconds after which a method that is not done is named, again and again (house rule)."""
-
 
 class Stopping:
     """Whether the execution is being interrupted, and the pauses that this cuts short.
 
     Attributes:
         requested: Whether it is.
-        since: Moment of the interrupt, by ``time.monotonic``; 0.0 before.
+        since: Moment of the interrupt, by the clock; 0.0 before.
+        clock: By which pauses go.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = PROCESS_CLOCK) -> None:
+        self.clock = clock
         self.requested = False
         self.since = 0.0
-        self._event = threading.Event()
-        self._never = threading.Event()
+        self._event = clock.event()
+        self._never = clock.event()
 
     def request(self) -> None:
         """From now on it is being interrupted."""
-        self.since = time.monotonic()
+        self.since = self.clock.now()
         self.requested = True
 
     def wake(self) -> None:
@@ -105,20 +104,34 @@ class Caller:
             if errors and not isinstance(errors[0], FAILURES):
                 raise errors[0]
         else:
-            threads = [
-                threading.Thread(target=call, args=(at,), name=f"{self._prefix}/{name_of(instance)}", daemon=True)
-                for at, instance in enumerate(level)
-            ]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            self._side_by_side(level, call)
         return [errors[at] for at in sorted(errors)]
+
+    def _side_by_side(self, level: Sequence[Any], call: Callable[[int], None]) -> None:
+        """Call for each place of the level in a thread of its own; returns when all have ended."""
+        clock = self._stopping.clock
+        ended = clock.condition()
+        running = len(level)
+
+        def run(at: int) -> None:
+            nonlocal running
+            try:
+                call(at)
+            finally:
+                with ended:
+                    running -= 1
+                    ended.notify_all()
+
+        for at, instance in enumerate(level):
+            clock.thread(run, f"{self._prefix}/{name_of(instance)}", (at,)).start()
+        with ended:
+            ended.wait_for(lambda: not running)
 
     def _call(self, instance: Any, method: str, is_given_up: Callable[[], bool], is_upwards: bool) -> None:
         bound = getattr(instance, method)
         pause_s, calls, spent_s = FIRST_PAUSE_S, 0, 0.0
-        began = told = time.monotonic()
+        now = self._stopping.clock.now
+        began = told = now()
         while True:
             started = time.perf_counter()
             try:
@@ -130,8 +143,8 @@ class Caller:
                 break
             if not is_upwards:
                 self._check_drain(instance, method, began, calls)
-            if time.monotonic() - told >= TELL_INTERVAL_S:
-                told = time.monotonic()
+            if now() - told >= self._stopping.clock.tell_interval_s:
+                told = now()
                 say(
                     f"WARNING: {name_of(instance)}: waits since {told - began:.0f} s for its {method} to return True; it "
                     f"has returned False {calls} times"
@@ -144,7 +157,7 @@ class Caller:
 
     def _check_drain(self, instance: Any, method: str, began: float, calls: int) -> None:
         """Give up a method that is not done a whole drain after the interrupt and after its own beginning."""
-        if self._stopping.requested and time.monotonic() - max(self._stopping.since, began) >= self._drain_s:
+        if self._stopping.requested and self._stopping.clock.now() - max(self._stopping.since, began) >= self._drain_s:
             raise NotDoneError(
                 f"{name_of(instance)}: {method} has returned False {calls} times, and {self._drain_s:g} s after the "
                 f"interrupt it is given up; let it return True, or raise drainTimeoutMs"

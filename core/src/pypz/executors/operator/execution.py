@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pypz.core.channels.run import PipelineRun
 from pypz.core.channels.session import MemberSession, Outcome
+from pypz.core.commons.clock import PROCESS_CLOCK, Clock
 from pypz.core.commons.errors import FencedError, PypzError, WokenError
 from pypz.core.commons.loggers import ContextLoggerInterface
 from pypz.core.hooks.events import ErrorInfo
@@ -54,6 +55,7 @@ class Execution:
         drain_s: Seconds that it may go on after an interrupt before it is named on stderr, again and again; methods on the
             way down that still say False are given up.
         on_failure: Called once, in the thread of the execution, when something has failed first.
+        clock: By which it pauses.
 
     Attributes:
         name: Full name of the operator.
@@ -73,6 +75,7 @@ class Execution:
         masked: Masker,
         drain_s: float,
         on_failure: Callable[[Execution], None] | None = None,
+        clock: Clock = PROCESS_CLOCK,
     ) -> None:
         self.name = name_of(operator)
         self.state = State.StateEntry
@@ -85,9 +88,9 @@ class Execution:
         self._drain_s = drain_s
         self._on_failure = on_failure
         self._context = ExecutionContext(operator, mode)
-        self._stopping = Stopping()
+        self._stopping = Stopping(clock)
         self._pulse = health.Pulse()
-        self._has_told = threading.Event()
+        self._has_told = clock.event()
         self._has_ended = threading.Event()
         self._session: MemberSession | None = None
         self._lines: MemberLog | None = None
@@ -242,9 +245,7 @@ class Execution:
         self._stopping.request()
         if not (keeps_failure and self.failure is not None):
             self._context.set_exit_code(ExitCodes.SigTerm)
-        threading.Thread(
-            target=self._tell_interrupt, args=(signal_number, run), name=f"{self.name}/interrupt", daemon=True
-        ).start()
+        self._stopping.clock.thread(self._tell_interrupt, f"{self.name}/interrupt", (signal_number, run)).start()
 
     def wait_until_told(self) -> None:
         """Wait until `_on_interrupt` of all has returned, but in all not longer than a drain may take."""

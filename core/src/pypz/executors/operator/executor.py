@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Final
 
 from pypz.core.channels.run import PipelineRun
+from pypz.core.commons.clock import PROCESS_CLOCK, Clock
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.commons.parameters import given_value
 from pypz.core.hooks.host import PluginHost
@@ -43,6 +44,7 @@ class OperatorExecutor:
         run: The run in which the operator takes part. None: the one of PYPZ_RUN, else the open one, else a new one.
         host: Who is told what happens; None: the plugins installed.
         want_logs: Ask the plugins for a logger when the operator carries none; else such an operator is silent.
+        clock: By which it pauses; that of ``run``.
 
     Raises:
         LookupError: Required parameters of the operator or its plugins have no value; all are listed.
@@ -58,10 +60,12 @@ class OperatorExecutor:
         run: PipelineRun | None = None,
         host: PluginHost | None = None,
         want_logs: bool = False,
+        clock: Clock = PROCESS_CLOCK,
     ) -> None:
         self._operator = prepare(operator)
         self._handle_interrupts = handle_interrupts
         self._given_run = run
+        self._clock = clock
         self._host = PluginHost.default() if host is None else host
         self._logger = logger_for(self._operator, self._host if want_logs else None)
         self._masked = Masker.of(self._operator)
@@ -178,6 +182,7 @@ class OperatorExecutor:
             masked=self._masked,
             drain_s=self._drain_s,
             on_failure=on_failure,
+            clock=self._clock,
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -43,6 +42,7 @@ def run_until_done(
     """
     others = [port for port in inputs if not isinstance(port, ChannelPort)]
     pauses = _Pauses(session, stopping, has_channels=session.has_channel_inputs)
+    idle_s = stopping.clock.idle_pause_s
     iterations = 0
     with _Watched(others) as watched:
         while not stopping.requested:
@@ -77,6 +77,8 @@ def run_until_done(
                 pauses.until_readable(handed_out, only_channels=not others)
             elif inputs:
                 pauses.until_due(handed_out)
+            elif idle_s and not session.take_sent():
+                stopping.pause(idle_s)
     return iterations
 
 
@@ -128,9 +130,10 @@ class _Pauses:
         if handed_out:
             self._next_s, self._was_cut_short = FIRST_PAUSE_S, False
         elif self._has_channels and not self._was_cut_short:
-            pause_s, began = self._grown(), monotonic()
+            now = self._stopping.clock.now
+            pause_s, began = self._grown(), now()
             self._session.wait(pause_s)
-            self._was_cut_short = monotonic() - began < pause_s / 2
+            self._was_cut_short = now() - began < pause_s / 2
         else:
             self._stopping.pause(self._grown())
             self._was_cut_short = False

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
 from typing import Generic, Literal, Protocol, TypeVar
 
 from pypz.core.channels.run import PipelineRun
+from pypz.core.commons.clock import PROCESS_CLOCK, Clock
 from pypz.core.commons.errors import PipelineFailedError, PypzError
 from pypz.executors.beginning import Beginning
 from pypz.executors.commons import ENDED_WELL, ExitCodes, name_of_exit_code
@@ -44,6 +44,27 @@ class Member(Protocol):
 
 
 M = TypeVar("M", bound=Member)
+T = TypeVar("T")
+
+
+class Happenings(Generic[T]):
+    """What members tell the thread that waits for them, in order."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._told: deque[T] = deque()
+        self._came = clock.condition()
+
+    def put(self, told: T) -> None:
+        """Tell something; from any thread."""
+        with self._came:
+            self._told.append(told)
+            self._came.notify()
+
+    def get(self) -> T:
+        """Take the next; waits for it."""
+        with self._came:
+            self._came.wait_for(lambda: self._told)
+            return self._told.popleft()
 
 
 class Attempt(ABC, Generic[M]):
@@ -52,16 +73,18 @@ class Attempt(ABC, Generic[M]):
     Args:
         pipeline_name: Full name of the pipeline.
         stops_on_failure: Whether the others are shut down when one has failed for good.
+        clock: By which it goes.
     """
 
-    def __init__(self, pipeline_name: str, stops_on_failure: bool) -> None:
+    def __init__(self, pipeline_name: str, stops_on_failure: bool, clock: Clock = PROCESS_CLOCK) -> None:
         self._name = pipeline_name
         self._stops_on_failure = stops_on_failure
         self._beginning: Beginning | None = None
         self._begun: PipelineRun | None = None
         self._members: Sequence[M] = ()
         self._interrupted_by: tuple[int | None] | None = None
-        self._happenings: SimpleQueue[tuple[Happening, M]] = SimpleQueue()
+        self._clock = clock
+        self._happenings: Happenings[tuple[Happening, M]] = Happenings(clock)
         self._is_called_off = False
         self._first_failed: M | None = None
         self._codes: dict[str, int] = {}
@@ -75,7 +98,7 @@ class Attempt(ABC, Generic[M]):
         for member in self._members:  # before their waits end: what these raise then is no failure
             member.interrupt(signal_number)
         if self._begun is not None:
-            threading.Thread(target=self._begun.interrupt, name=f"{self._name}/interrupt", daemon=True).start()
+            self._clock.thread(self._begun.interrupt, f"{self._name}/interrupt").start()
 
     def kill(self) -> None:
         """Leave nothing running outside of this process, which is about to end; called by a signal handler."""

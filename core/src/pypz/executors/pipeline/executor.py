@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any, Literal
 
 from pypz.core.channels.run import PipelineRun
+from pypz.core.commons.clock import PROCESS_CLOCK, Clock
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.instance import Internals
@@ -46,6 +47,7 @@ class PipelineExecutor:
         fresh: Delete what earlier runs left in the channels first.
         host: Who is told what happens; None: the plugins installed.
         want_logs: Ask the plugins for a logger for operators that carry none; else such operators are silent.
+        clock: By which it goes: the process's own, but in tests (`pypz.testing.run_pipeline`).
 
     Raises:
         LookupError: Required parameters have no value; those of the whole pipeline are listed.
@@ -63,12 +65,18 @@ class PipelineExecutor:
         fresh: bool = False,
         host: PluginHost | None = None,
         want_logs: bool = False,
+        clock: Clock = PROCESS_CLOCK,
     ) -> None:
         _check_choice(pipeline, "isolation", isolation, ("thread", "process"))
         _check_choice(pipeline, "on_failure", on_failure, ("stop", "continue"))
         if not isinstance(max_restarts, int) or isinstance(max_restarts, bool) or max_restarts < 0:
             name = pipeline.get_full_name()
             raise ConfigurationError(f"{name}: max_restarts is {max_restarts!r}, expected a whole number, 0 or more")
+        if clock is not PROCESS_CLOCK and isolation == "process":
+            name = pipeline.get_full_name()
+            raise ConfigurationError(
+                f"{name}: processes go by the clock of this host; a clock given needs isolation='thread'"
+            )
         for operator in Internals(pipeline).nested_instances.values():
             check_mocks(operator)
         check_parameters(pipeline.get_missing_required_parameters())
@@ -79,6 +87,7 @@ class PipelineExecutor:
         self._fresh = fresh
         self._host = PluginHost.default() if host is None else host
         self._want_logs = want_logs
+        self._clock = clock
         self._lock = threading.Lock()
         self._idle = threading.Event()
         self._idle.set()
@@ -133,13 +142,16 @@ class PipelineExecutor:
         return self._start_processes(members, mode) if self._in_processes else self._start_threads(members, mode)
 
     def _start_threads(self, members: Sequence[Any], mode: ExecutionMode) -> dict[str, int]:
-        executors = [OperatorExecutor(member, False, host=self._host, want_logs=self._want_logs) for member in members]
-        attempt = self._attempt = ThreadAttempt(self._pipeline.get_full_name(), self._stops_on_failure)
+        executors = [
+            OperatorExecutor(member, False, host=self._host, want_logs=self._want_logs, clock=self._clock)
+            for member in members
+        ]
+        attempt = self._attempt = ThreadAttempt(self._pipeline.get_full_name(), self._stops_on_failure, self._clock)
 
         def make(executor: OperatorExecutor) -> ThreadMember:
-            return ThreadMember(partial(executor.make_execution, mode), Restarts(self._max_restarts))
+            return ThreadMember(partial(executor.make_execution, mode), Restarts(self._max_restarts), self._clock)
 
-        with SignalWatch(attempt.interrupt):
+        with SignalWatch(attempt.interrupt), self._clock.taking_part():
             return attempt.carry_out(self._begin, lambda: [make(executor) for executor in executors])
 
     def _start_processes(self, members: Sequence[Any], mode: ExecutionMode) -> dict[str, int]:
@@ -155,7 +167,9 @@ class PipelineExecutor:
             )
 
     def _begin(self) -> PipelineRun:
-        return PipelineRun.start(self._pipeline, self._host, fresh=self._fresh, in_processes=self._in_processes)
+        return PipelineRun.start(
+            self._pipeline, self._host, fresh=self._fresh, in_processes=self._in_processes, clock=self._clock
+        )
 
 
 def _check_choice(pipeline: Pipeline, name: str, given: object, accepted: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from pypz.core.channels.run import PipelineRun
+from pypz.core.commons.clock import Clock
 from pypz.core.commons.errors import ConfigurationError, PipelineFailedError, RunConflictError
 from pypz.executors.commons import ExitCodes
 from pypz.executors.operator.execution import Execution
@@ -22,13 +23,14 @@ class ThreadMember:
     Args:
         make_execution: Makes an execution that calls what it is given when something has failed first.
         restarts: The restarts that it has.
+        clock: By which it pauses before them.
     """
 
-    def __init__(self, make_execution: MakeExecution, restarts: Restarts) -> None:
+    def __init__(self, make_execution: MakeExecution, restarts: Restarts, clock: Clock) -> None:
         self._make_execution = make_execution
         self._restarts = restarts
         self._lock = threading.Lock()
-        self._interrupted = threading.Event()
+        self._interrupted = clock.event()
         self.on_failure: Callable[[ThreadMember], None] = lambda member: None
         self.execution = make_execution(self._has_failed)
 
@@ -80,8 +82,8 @@ class ThreadMember:
 class ThreadAttempt(Attempt[ThreadMember]):
     """Members in threads."""
 
-    def __init__(self, pipeline_name: str, stops_on_failure: bool) -> None:
-        super().__init__(pipeline_name, stops_on_failure)
+    def __init__(self, pipeline_name: str, stops_on_failure: bool, clock: Clock) -> None:
+        super().__init__(pipeline_name, stops_on_failure, clock)
         self._gate = threading.Event()
         self._refusals: dict[str, BaseException] = {}
 
@@ -91,7 +93,7 @@ class ThreadAttempt(Attempt[ThreadMember]):
         """Let all members enter the run, and go on together, or not at all."""
         for member in self._members:
             member.on_failure = lambda failed: self._happenings.put(("failed", failed))
-            threading.Thread(target=self._carry, args=(member,), name=member.name, daemon=True).start()
+            self._clock.thread(self._carry, member.name, (member,)).start()
         for _ in self._members:
             self._happenings.get()  # each puts "entered" first, and waits at the gate then
         self._is_called_off = bool(self._refusals) and (self._stops_on_failure or self._settings_refused() is not None)

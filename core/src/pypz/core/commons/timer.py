@@ -1,4 +1,4 @@
-"""Sends blocks that have waited long enough: one thread a process, asleep while nothing waits."""
+"""Calls what is due at a moment: one thread a process, asleep while nothing waits."""
 
 from __future__ import annotations
 
