@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from textual.events import Key
 from textual.filter import NoColor
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Footer, OptionList, Static
@@ -208,6 +209,17 @@ async def test_a_question_mark_explains_and_any_key_goes_back() -> None:
 
 
 @pytest.mark.parametrize("key", ["q", "ctrl+c", "ctrl+q"])
+async def test_two_keys_at_once_close_the_help_once() -> None:
+    async with screen(PipelineModel("p", plan(0))) as (app, pilot):
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        for _ in range(2):
+            app.screen.post_message(Key("x", "x"))
+        await until(pilot, lambda: not isinstance(app.screen, HelpScreen))
+        await pilot.pause()
+        assert len(app.screen_stack) == 1
+
+
 @pytest.mark.parametrize("from_help", [False, True])
 async def test_q_and_ctrl_c_quit_from_anywhere(key: str, from_help: bool) -> None:
     async with screen(PipelineModel("p", plan(0))) as (app, pilot):

@@ -128,6 +128,8 @@ class SnifferApp(App[None]):
         self._main = PANES[0]
         self._searched = ""
         self._screen_size = self.size
+        self.frames_drawn = 0
+        """Pictures drawn so far, at most five a second."""
 
     def compose(self) -> ComposeResult:
         """Build the screen."""
@@ -153,6 +155,11 @@ class SnifferApp(App[None]):
     def picture(self) -> Picture:
         """What is shown now."""
         return self._picture
+
+    @property
+    def cells_written(self) -> int:
+        """Cells drawn so far by all panes."""
+        return sum(pane.cells_written for pane in self._panes.values())
 
     def pane(self, title: str) -> Pane:
         """Give an open pane by its title.
@@ -287,6 +294,7 @@ class SnifferApp(App[None]):
             self._redraw(replace(self._picture, frame=frame, diagnosis=diagnose(frame)))
 
     def _redraw(self, picture: Picture) -> None:
+        self.frames_drawn += 1
         self._picture = picture = self._picture_of(picture)
         self._set_text("#title", title_of(picture))
         self._base.query_one("#notice", Static).set_class(bool(picture.frame.notice), "shown")

@@ -57,5 +57,5 @@ class HelpScreen(ModalScreen[None]):
 
     def on_key(self, event: Key) -> None:
         """Close at any key but those that scroll."""
-        if event.key not in SCROLLING:
+        if event.key not in SCROLLING and self.is_current:  # of two keys that come at once the second finds it closed
             self.dismiss()

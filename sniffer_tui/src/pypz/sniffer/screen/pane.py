@@ -64,6 +64,8 @@ class Pane(Widget):
     def __init__(self, watched: Watched) -> None:
         super().__init__()
         self.watched = watched
+        self.cells_written = 0
+        """Cells of a table or graph drawn so far: unchanged ones are not drawn again."""
 
     def show(self, picture: Picture) -> None:
         """Draw a picture; touch only what is different from the last one."""

@@ -48,8 +48,6 @@ class TablePane(Pane):
         super().__init__(watched)
         self._rows: dict[str, Row] = {}
         self._shown = Selection()
-        self.cells_written = 0
-        """Cells drawn so far: unchanged ones are not drawn again."""
 
     def compose(self) -> ComposeResult:
         """Build the pane."""
