@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/sniffer_cost.py [MINUTES]
 
-Nothing is simulated on the sniffer's side: it is the command's own screen in a pseudo-terminal of 120 x 40. A process beside it writes
-to a status stream in local files what the relay of a pipeline of 100 operators with ten members each would write: 1,000
-channel ends that report once a second. MINUTES (1) is how long memory is watched. Ends with 1 above a goal.
+Nothing is simulated on the sniffer's side: it is the command's own screen in a pseudo-terminal of 120 x 40. A process beside it
+writes to a status stream in local files what the relay of a pipeline of 100 operators with ten members each would write:
+1,000 channel ends that report once a second. MINUTES (1) is how long memory is watched. Ends with 1 above a goal.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import termios
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from machine import print_machine
 
@@ -53,7 +54,7 @@ GROWTH_GOAL = 1.05
 class Source(BlankOperator):
     """Has an output port."""
 
-    def __init__(self, name: str | None = None, *args: object, **kwargs: object) -> None:
+    def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(name, *args, **kwargs)
         self.out = ChannelOutputPort()
 
@@ -61,7 +62,7 @@ class Source(BlankOperator):
 class Sink(BlankOperator):
     """Has an input port."""
 
-    def __init__(self, name: str | None = None, *args: object, **kwargs: object) -> None:
+    def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(name, *args, **kwargs)
         self.inp = ChannelInputPort()
 
@@ -69,7 +70,7 @@ class Sink(BlankOperator):
 class Wide(Pipeline):
     """Fifty pairs side by side."""
 
-    def __init__(self, name: str, *args: object, **kwargs: object) -> None:
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
         super().__init__(name, *args, **kwargs)
         for i in range(PAIRS):
             setattr(self, f"source_{i:02}", Source())
@@ -83,7 +84,7 @@ class Wide(Pipeline):
 class Small(Pipeline):
     """One pair, as the first paint is measured on."""
 
-    def __init__(self, name: str, *args: object, **kwargs: object) -> None:
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
         super().__init__(name, *args, **kwargs)
         self.source, self.sink = Source(), Sink()
         self.sink.inp.connect(self.source.out)
