@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,8 @@ import typer
 from importlib_metadata import PackageNotFoundError, distribution, entry_points
 from typer.core import TyperCommand, TyperGroup
 
-from pypz.cli.errors import fail
+from pypz.cli.errors import fail, tell
+from pypz.cli.usage import in_words
 
 GROUP: Final = "pypz.commands"
 
@@ -71,6 +73,21 @@ class LazyCommand(TyperCommand):
 
 class Commands(TyperGroup):
     """The group of all commands."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Carry a command out; what is wrong with options is told in our words, the process ends with 2."""
+        if not extra.pop("standalone_mode", True):
+            return super().main(*args, **{**extra, "standalone_mode": False})
+        given = extra.get("args", args[0] if args else None)
+        try:
+            code = super().main(*args, **{**extra, "standalone_mode": False})
+        except typer.Abort:
+            code = tell("aborted")
+        except Exception as error:
+            if not hasattr(error, "format_message"):  # no error of the library's
+                raise
+            code = tell(in_words(error, list(sys.argv[1:] if given is None else given)), code=2)
+        sys.exit(code if isinstance(code, int) else 0)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names for the help: those that can be called here."""

@@ -18,15 +18,20 @@ INTERRUPTED: Final = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells do, and ``ExitCodes.SigTerm``."""
 
 
-def fail(*texts: str, code: int = 1) -> NoReturn:
-    """Say on stderr what is wrong, a line or more for each text, and end the command."""
+def tell(*texts: str, code: int = 1) -> int:
+    """Say on stderr what is wrong, a line or more for each text, and give the exit code."""
     from rich.text import Text
 
     from pypz.cli.screen import stderr
 
     for text in texts:
         stderr().print(Text.assemble(("pypz: error: ", "bold red"), text))
-    raise typer.Exit(code)
+    return code
+
+
+def fail(*texts: str, code: int = 1) -> NoReturn:
+    """Say on stderr what is wrong, and end the command."""
+    raise typer.Exit(tell(*texts, code=code))
 
 
 def as_errors(errors: list[str]) -> dict[str, Any]:
@@ -47,7 +52,7 @@ def told_plainly(
     """
     from pypz.cli.screen import as_json_line, as_json_text
 
-    def tell(texts: list[str], code: int) -> NoReturn:
+    def end(texts: list[str], code: int) -> NoReturn:
         if as_json:
             told = as_errors(texts) if as_json is True else as_json(texts)
             sys.stdout.write(as_json_line(told) if on_one_line else as_json_text(told))
@@ -59,7 +64,7 @@ def told_plainly(
     except KeyboardInterrupt:
         if debug:
             traceback.print_exc()
-        tell(["interrupted"], INTERRUPTED)
+        end(["interrupted"], INTERRUPTED)
     except (typer.Exit, typer.Abort):
         raise
     except BrokenPipeError:  # whoever read our lines, such as `head`, has gone
@@ -69,7 +74,7 @@ def told_plainly(
         if debug:
             traceback.print_exc()
         texts = getattr(error, "texts", None) or [in_words(error, debug)]
-        tell(texts, error.exit_code if isinstance(error, PipelineFailedError) else 1)
+        end(texts, error.exit_code if isinstance(error, PipelineFailedError) else 1)
 
 
 def in_words(error: BaseException, debug: bool = False) -> str:

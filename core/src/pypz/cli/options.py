@@ -24,7 +24,7 @@ Parameters = Annotated[
         "--parameter",
         "-p",
         metavar="NAME=VALUE",
-        help="Set a parameter, as often as wanted; '>>name=value' for all ports, operator.port.name=value for one.",
+        help="Set a parameter, as often as wanted; '>>name=value' for all ports, op.name=value for one operator.",
         autocompletion=complete_parameter,
     ),
 ]

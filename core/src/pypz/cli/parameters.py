@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -22,6 +24,12 @@ from pypz.core.specs.instance import Instance, Internals
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
+
+
+NOT_DESCRIBED: Final = "not described"
+LONG_VALUE: Final = 36
+"""Characters of a value that stand on one line of the plan's table (chosen, for 80 columns)."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,9 @@ def params(
         console = stdout()
         for one in found:
             console.print(f"{one.instance}  ({one.of_class})", style="bold")
-            console.print(table_of(one.parameters))
+            for line in lines_of(one.parameters, console.width):
+                console.print(line)
+            console.print()
 
 
 def describe(instance: Instance[Any]) -> list[Described]:
@@ -102,8 +112,35 @@ def describe(instance: Instance[Any]) -> list[Described]:
     return [own, *(found for nested in nested_of(instance) for found in describe(nested))]
 
 
-def table_of(parameters: Iterable[Parameter], *, is_brief: bool = False) -> Table:
-    """Parameters as a table, readable in 80 columns; brief: without descriptions."""
+def lines_of(parameters: Iterable[Parameter], width: int) -> Iterator[Text]:
+    """Parameters one below the other: name, type and value; where that comes from; what it is. Words stay whole."""
+    from rich.text import Text
+
+    rows = list(parameters)
+    names = max((len(one.name) for one in rows), default=0) + 1
+    types = max((len(one.type or NOT_DESCRIBED) for one in rows), default=0)
+    for one in rows:
+        is_missing = one.required and one.value is None
+        value = Text("missing" if is_missing else shown(one.value), style="red" if is_missing else "")
+        name = one.name + ("*" if one.required else "")
+        yield Text.assemble(f" {name:{names}}  {one.type or NOT_DESCRIBED:{types}}  ", value)
+        indent = " " * 4
+        for text, style in ((_origin(one), "" if _is_class_default(one) else "cyan"), (one.description or "", "dim")):
+            for line in textwrap.wrap(text, max(width - 4, 20), break_long_words=False, break_on_hyphens=False):
+                yield Text(indent + line, style=style)
+
+
+def _origin(one: Parameter) -> str:
+    is_changed = one.default != one.value and not _is_class_default(one)
+    return f"{one.origin}; default {shown(one.default)}" if is_changed else one.origin
+
+
+def _is_class_default(one: Parameter) -> bool:
+    return one.origin.startswith("default")
+
+
+def table_of(parameters: Iterable[Parameter]) -> Table:
+    """Parameters as a table, readable in 80 columns, without descriptions."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -111,20 +148,15 @@ def table_of(parameters: Iterable[Parameter], *, is_brief: bool = False) -> Tabl
     table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1))
     table.add_column("parameter", no_wrap=True)
     table.add_column("type", overflow="fold")
-    table.add_column("value", overflow="fold", max_width=40)
-    table.add_column("from" if is_brief else "from, and what it is", overflow="fold")
+    table.add_column("value", no_wrap=True)
+    table.add_column("from", overflow="fold")
     for one in parameters:
         is_missing = one.required and one.value is None
-        what = Text(one.origin, style="" if one.origin.startswith("default") else "cyan")
-        if one.default != one.value and not one.origin.startswith("default"):
-            what.append(f"; default {shown(one.default)}")
-        if one.description and not is_brief:
-            what.append(f"\n{one.description}", style="dim")
         table.add_row(
             one.name + ("*" if one.required else ""),
-            one.type or "not described",
-            Text("missing" if is_missing else shown(one.value), style="red" if is_missing else ""),
-            what,
+            one.type or NOT_DESCRIBED,
+            Text("missing" if is_missing else _broken(shown(one.value)), style="red" if is_missing else ""),
+            Text(_origin(one), style="" if _is_class_default(one) else "cyan"),
         )
     return table
 
@@ -136,6 +168,13 @@ def shown(value: Any) -> str:
     ('-', 'a', "{'b': 1}")
     """
     return "-" if value is None else str(value)
+
+
+def _broken(text: str) -> str:
+    """A value in lines, broken at spaces and behind commas: addresses stay whole."""
+    if len(text) <= LONG_VALUE:
+        return text
+    return "\n".join(textwrap.wrap(re.sub(r",(?=\S)", ", ", text), LONG_VALUE, break_on_hyphens=False))
 
 
 def _chosen(whole: Instance[Any], only: str | None) -> Instance[Any]:

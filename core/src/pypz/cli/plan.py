@@ -125,7 +125,7 @@ def _show(found: Plan, brief: bool) -> None:
         for described in found.parameters:
             if described.parameters:
                 say(f"\n{described.instance}", "bold")
-                console.print(table_of(described.parameters, is_brief=True))
+                console.print(table_of(described.parameters))
     if found.edges:
         say("\nconnections", "bold")
     for edge in found.edges:

@@ -30,7 +30,13 @@ def run(
         bool, typer.Option("--fresh", help="Delete what earlier runs left in the channels first.")
     ] = False,
     mode: Annotated[
-        ExecutionMode, typer.Option(case_sensitive=False, help="Part of the life to carry out.")
+        ExecutionMode,
+        typer.Option(
+            case_sensitive=False,
+            metavar="MODE",
+            help="Part of the life to carry out: standard, withoutResourceDeletion, resourceCreationOnly, "
+            "resourceDeletionOnly, skip.",
+        ),
     ] = ExecutionMode.Standard,
     isolation: Annotated[
         Isolation, typer.Option(case_sensitive=False, help="Run each operator in a thread, or in a process of its own.")
@@ -58,7 +64,9 @@ def run(
 ) -> None:
     """Run a pipeline on this machine, replicas included, and show how it goes.
 
-    pypz run letters:Letters -p '>>channelLocation=localhost:9092' -p '>replicationFactor=2'
+    pypz run letters:Letters -p '>>channelLocation=localhost:9092'
+
+    pypz run letters:Letters -p sink.replicationFactor=2 --isolation process
 
     Ctrl-C drains and commits, a second one ends at once. The exit code is that of the first operator that failed, or 130.
     With --json an object: pipeline, outcome (finished, failed, interrupted, refused), exit_codes by operator, error or null.
