@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pypz.core.channels.memory import MemoryTransport
-from pypz.core.channels.spi import KeepsLogs, LogReader
+from pypz.core.channels.spi import LogReader
 from pypz.core.commons.errors import TransportError
 from pypz.core.hooks import dispatcher, log_receiver
 from pypz.core.hooks.events import LogRecord, OperatorRef
@@ -79,7 +79,7 @@ def test_what_the_relay_writes_is_told_again_to_viewers_before_and_after(
     memory: MemoryTransport, host: PluginHost, far: tuple[PluginHost, Lines]
 ) -> None:
     stream = memory.open_status("pipe", create=True)
-    early = LogReceiver([memory.open_status("pipe", create=False)], far[0])
+    early = LogReceiver([memory], "pipe", far[0])
     relay = Relay("pipe", "run1", [stream])
     host.register(relay)
     for number in range(1, 101):
@@ -89,7 +89,7 @@ def test_what_the_relay_writes_is_told_again_to_viewers_before_and_after(
     far[1].wait_for("line 100")
     assert far[1].told == [line(number) for number in range(1, 101)]
     early.close()
-    late = LogReceiver([memory.open_status("pipe", create=False)], far[0], kept=10)
+    late = LogReceiver([memory], "pipe", far[0], kept=10)
     far[1].wait_for("line 100")
     late.close()
     assert far[0].flush(10)
@@ -104,7 +104,7 @@ def test_many_kept_lines_wait_for_observers_instead_of_being_lost(
     stream = memory.open_status("pipe", create=True)
     for number in range(500):
         stream.log(_packed(number))
-    receiver = LogReceiver([stream], far[0])
+    receiver = LogReceiver([memory], "pipe", far[0])
     far[1].wait_for("line 499")
     receiver.close()
     assert far[1].numbers == list(range(500))
@@ -116,40 +116,36 @@ def test_corrupt_lines_are_counted_and_newer_ones_read_as_far_as_known(
     stream = memory.open_status("pipe", create=True)
     for value in (b"\xff", b"[]", b'{"v":1}', _packed(1).replace(b'"level":', b'"mood":"glad","level":')):
         stream.log(value)
-    receiver = LogReceiver([stream], far[0])
+    receiver = LogReceiver([memory], "pipe", far[0])
     far[1].wait_for("line 1")
     receiver.close()
     assert (receiver.corrupt, far[1].told) == (3, [line(1)])
 
 
-def test_streams_that_keep_no_lines_are_told_of_and_those_that_fail_are_read_again(
+def test_transports_that_keep_no_lines_are_told_of_and_those_that_fail_are_read_again(
     memory: MemoryTransport, far: tuple[PluginHost, Lines], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_receiver, "FIRST_PAUSE_S", 0.01)
-    kept = memory.open_status("pipe", create=True)
-    kept.log(_packed(1))
+    memory.open_status("pipe", create=True).log(_packed(1))
 
     class Failing:
         def __init__(self) -> None:
             self.opened = 0
 
-        def log(self, value: bytes) -> None: ...
-
-        def open_logs(self, kept_lines: int) -> LogReader:
+        def open_logs(self, pipeline: str, kept: int) -> LogReader:
             self.opened += 1
             if self.opened < 3:
                 raise TransportError("no rights")
-            return kept.open_logs(kept_lines)
+            return memory.open_logs(pipeline, kept)
 
     class Former: ...
 
     troubles: list[str] = []
-    streams: list[Any] = [Failing(), Former()]
-    receiver = LogReceiver(streams, far[0], on_trouble=troubles.append)
+    transports: list[Any] = [Failing(), Former()]
+    receiver = LogReceiver(transports, "pipe", far[0], on_trouble=troubles.append)
     far[1].wait_for("line 1")
     receiver.close()
     assert receiver.left_out == 1
-    assert not isinstance(streams[1], KeepsLogs)
     assert troubles == ["log lines cannot be read: TransportError: no rights"] * 2 + [""]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pypz.core.channels.memory import MemoryTransport
-from pypz.core.channels.spi import LogReader, Member, StatusEntry, StatusStream
+from pypz.core.channels.spi import Member, StatusEntry, StatusStream
 from pypz.core.commons.errors import TransportError
 from pypz.core.hooks import relay as relay_module
 from pypz.core.hooks.events import (
@@ -75,9 +75,6 @@ class Stream:
             raise TransportError("broker away")
         self.times["log"].append(time.monotonic())
         self.written.append(("log", "", json.loads(value)))
-
-    def open_logs(self, kept: int) -> LogReader:
-        raise AssertionError("the relay reads nothing")
 
     def keys(self) -> list[str]:
         return [key for _, key, _ in self.written]

@@ -239,17 +239,29 @@ class KeepsEveryLine(StatusProxy):
         self.inner.log(value)
 
 
-class LinesOutliveTheirStatus(StatusProxy):
+class KeepsLinesForGood(StatusProxy):
     def log(self, value: bytes) -> None:
         self.kept.setdefault("lines", []).append(value)
         self.inner.log(value)
 
-    def open_logs(self, kept: int) -> Any:
-        with self.inner._writing() as status:
-            if not status.logs:
-                status.logs.extend(self.kept.get("lines", ()))
-                status.logged = len(status.logs)
-        return self.inner.open_logs(kept)
+
+class GivesThemToTheNext(TransportProxy):
+    def open_logs(self, pipeline: str, kept: int) -> Any:
+        reader = self.inner.open_logs(pipeline, kept)
+        with self.inner._store.lock:
+            if pipeline not in self.inner._store.status and "lines" in self.kept:
+                return OldLines(reader, self.kept["lines"])
+        return reader
+
+
+class OldLines(ReaderProxy):
+    def __init__(self, inner: Any, lines: list[bytes]) -> None:
+        super().__init__(inner)
+        self.lines = list(lines)
+
+    def read(self, *arguments: Any) -> Any:
+        old, self.lines = self.lines, []
+        return old or self.inner.read(*arguments)
 
 
 breaks(20, status=CountsForItself)
@@ -257,7 +269,7 @@ breaks(21, status=BelievesItWon)
 breaks(22, status=ForgetsFactsBehindBeats)
 breaks(51, status=LogsBeats)
 breaks(52, status=KeepsEveryLine)
-breaks(53, status=LinesOutliveTheirStatus)
+breaks(53, status=KeepsLinesForGood, transport=GivesThemToTheNext)
 
 
 # --- channels ---

@@ -202,6 +202,10 @@ class MemoryTransport:
                 self._store.status.setdefault(pipeline, _Status())
             return MemoryStatusStream(self._store, pipeline)
 
+    def open_logs(self, pipeline: str, kept: int) -> MemoryLogReader:
+        """Follow the pipeline's log lines."""
+        return MemoryLogReader(self._store, pipeline, kept)
+
     def pipelines(self) -> list[str]:
         """Names of the pipelines that have streams here."""
         with self._store.lock:
@@ -557,10 +561,6 @@ class MemoryStatusStream:
             status.logged += 1
             for reader in status.log_readers:
                 reader.notify()
-
-    def open_logs(self, kept: int) -> MemoryLogReader:
-        """Follow log lines."""
-        return MemoryLogReader(self._store, self._pipeline, kept)
 
     def facts(self) -> Mapping[str, StatusEntry]:
         """All facts now."""

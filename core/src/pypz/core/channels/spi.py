@@ -238,9 +238,8 @@ class LogReader(Protocol):
 
 @runtime_checkable
 class KeepsLogs(Protocol):
-    """What a `StatusStream` may bring besides: a third stream, of log lines, apart from facts and beats.
-
-    Without it no log lines come from other processes, and viewers say so.
+    """What a `StatusStream` may bring besides: a third stream, of log lines, apart from facts and beats. Its `Transport` is
+    `OpensLogs` then. Without both no log lines come from other processes, and viewers say so.
     """
 
     def log(self, value: bytes) -> None:
@@ -248,10 +247,6 @@ class KeepsLogs(Protocol):
 
         The stream of lines is made by the first one, bounded by age or size or both, and removed with the status stream.
         """
-        ...
-
-    def open_logs(self, kept: int) -> LogReader:
-        """Follow the lines, beginning with at most so many of those that are there; never makes the stream."""
         ...
 
 
@@ -383,6 +378,15 @@ class TellsCause(Protocol):
 
         Called from any thread; never waits. Holds no secret.
         """
+        ...
+
+
+@runtime_checkable
+class OpensLogs(Protocol):
+    """What a `Transport` may bring besides, where its status streams are `KeepsLogs`."""
+
+    def open_logs(self, pipeline: str, kept: int) -> LogReader:
+        """Follow a pipeline's log lines, beginning with at most so many of those that are there; never makes the stream."""
         ...
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from pypz.core.channels.spi import KeepsLogs, LogReader, StatusStream
+from pypz.core.channels.spi import LogReader, OpensLogs, Transport
 from pypz.core.hooks.events import LogRecord
 from pypz.core.hooks.receiver import FIRST_PAUSE_S, LONGEST_PAUSE_S, WAIT_S
 
@@ -37,8 +37,8 @@ class LogReceiver:
     Lines of earlier runs come, too.
 
     Args:
-        streams: Status streams of one pipeline, one a location; they stay open when this is closed. Those that keep no log
-            lines are left alone.
+        transports: One a location; they stay open when this is closed. Those that keep no log lines are left alone.
+        pipeline: Name of the pipeline's status streams.
         host: Its observers are told.
         kept: Lines at most, of those written before, that are told first.
         on_trouble: Called with a line of text when lines cannot be read, and with "" when they can again.
@@ -46,12 +46,14 @@ class LogReceiver:
 
     def __init__(
         self,
-        streams: Sequence[StatusStream],
+        transports: Sequence[Transport],
+        pipeline: str,
         host: Told,
         *,
         kept: int = KEPT,
         on_trouble: Callable[[str], None] = lambda text: None,
     ) -> None:
+        self._pipeline = pipeline
         self._host = host
         self._kept = kept
         self._on_trouble = on_trouble
@@ -59,12 +61,14 @@ class LogReceiver:
         self._lock = threading.Lock()
         self._readers: dict[int, LogReader] = {}
         self._corrupt = 0
-        keeping = [stream for stream in streams if isinstance(stream, KeepsLogs)]
-        self.left_out = len(streams) - len(keeping)
+        keeping = [transport for transport in transports if isinstance(transport, OpensLogs)]
+        self.left_out = len(transports) - len(keeping)
         """Locations that keep no log lines."""
         self._threads = [
-            threading.Thread(target=self._follow, args=(place, stream), name=f"pypz-log-receiver-{place}", daemon=True)
-            for place, stream in enumerate(keeping)
+            threading.Thread(
+                target=self._follow, args=(place, transport), name=f"pypz-log-receiver-{place}", daemon=True
+            )
+            for place, transport in enumerate(keeping)
         ]
         for thread in self._threads:
             thread.start()
@@ -75,7 +79,7 @@ class LogReceiver:
         return self._corrupt
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """End the threads; streams and host stay. Idempotent."""
+        """End the threads; transports and host stay. Idempotent."""
         self._closing.set()
         with self._lock:
             readers = list(self._readers.values())
@@ -86,12 +90,12 @@ class LogReceiver:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _follow(self, place: int, stream: KeepsLogs) -> None:
+    def _follow(self, place: int, transport: OpensLogs) -> None:
         pause_s = 0.0
         while not self._closing.is_set():
             reader: LogReader | None = None
             try:
-                reader = stream.open_logs(self._kept)
+                reader = transport.open_logs(self._pipeline, self._kept)
                 with self._lock:
                     self._readers[place] = reader
                 while not self._closing.is_set():

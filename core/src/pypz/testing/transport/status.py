@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pypz.core.channels.spi import KeepsLogs, LogReader, StatusEntry, StatusStream
+from pypz.core.channels.spi import KeepsLogs, LogReader, OpensLogs, StatusEntry, StatusStream
 from pypz.testing.promises import Worker, promise, result_of, side_by_side
 from pypz.testing.transport.base import TransportFixtures
 from pypz.testing.transport.bench import ADMIN_S, Bench
@@ -43,11 +43,19 @@ def lines_until(reader: LogReader, last: bytes, patience_s: float) -> list[bytes
     return found
 
 
-def keeping(stream: StatusStream, number: int) -> KeepsLogs:
+def log_writer(stream: StatusStream, number: int) -> KeepsLogs:
     """The stream, if it keeps log lines; else the test is skipped."""
     if not isinstance(stream, KeepsLogs):
         pytest.skip(f"promise {number} is tested where status streams keep log lines (KeepsLogs)")
     return stream
+
+
+def log_reader(bench: Bench, kept: int, number: int) -> LogReader:
+    """Follow the pipeline's log lines by a transport of its own."""
+    transport = bench.open_transport()
+    if not isinstance(transport, OpensLogs):
+        pytest.skip(f"promise {number} is tested where transports give out log lines (OpensLogs)")
+    return transport.open_logs(bench.pipeline, kept)
 
 
 class StatusPromises(TransportFixtures):
@@ -110,13 +118,13 @@ class StatusPromises(TransportFixtures):
     ) -> None:
         """A viewer gets the latest of those that were there, then all others; `wake` ends its wait."""
         stream = bench.status()
-        writer = keeping(stream, 51)
-        early = keeping(bench.status(bench.open_transport(), create=False), 51).open_logs(LINES)
+        writer = log_writer(stream, 51)
+        early = log_reader(bench, LINES, 51)
         lines = [b"line %d" % number for number in range(LINES)]
         for line in lines:
             writer.log(line)
         assert lines_until(early, lines[-1], bench.patience_s) == lines
-        late = keeping(bench.status(bench.open_transport(), create=False), 51).open_logs(10)
+        late = log_reader(bench, 10, 51)
         assert lines_until(late, lines[-1], bench.patience_s) == lines[-10:]
         writer.log(b"one more")
         assert [lines_until(reader, b"one more", bench.patience_s) for reader in (early, late)] == [[b"one more"]] * 2
@@ -135,7 +143,7 @@ class StatusPromises(TransportFixtures):
     def test_52_log_never_waits_and_a_flood_leaves_the_newest_lines_only(self, bench: Bench) -> None:
         """Lines may be lost, the order stays; what is kept has a bound, or is lost on the way."""
         stream = bench.status()
-        writer = keeping(stream, 52)
+        writer = log_writer(stream, 52)
         worker = Worker("logs")
 
         def flood() -> None:
@@ -145,7 +153,7 @@ class StatusPromises(TransportFixtures):
         worker.call(flood, f"{FLOOD} times StatusStream.log", bench.patience_s)
         worker.close()
         last = b"%d" % FLOOD
-        reader = keeping(bench.status(bench.open_transport(), create=False), 52).open_logs(FLOOD)
+        reader = log_reader(bench, FLOOD, 52)
         deadline = time.monotonic() + bench.patience_s
         found: list[bytes] = []
         while last not in found:  # what is written while too much waits may be lost: it is written again
@@ -160,17 +168,17 @@ class StatusPromises(TransportFixtures):
     @promise(53)
     def test_53_log_lines_go_with_the_status_and_a_viewer_makes_none(self, bench: Bench) -> None:
         """Who follows lines of a stream that is not there waits, finds them once it is made, and again when made anew."""
-        reader = keeping(bench.status(create=False), 53).open_logs(LINES)
+        reader = log_reader(bench, LINES, 53)
         worker = Worker("waits for a stream")
         assert worker.call(lambda: reader.read(0.1), "LogReader.read", bench.patience_s) == []
         assert bench.pipeline not in bench.transport.pipelines()
         for line in (b"first", b"second"):
             made = bench.status(bench.open_transport())
-            keeping(made, 53).log(line)
+            log_writer(made, 53).log(line)
             assert lines_until(reader, line, bench.patience_s) == [line]
             made.close()
             bench.transport.delete_status(bench.pipeline, ADMIN_S)
-        late = keeping(bench.status(create=False), 53).open_logs(LINES)
+        late = log_reader(bench, LINES, 53)
         assert worker.call(lambda: late.read(0.1), "LogReader.read", bench.patience_s) == []
         worker.close()
         for one in (reader, late):

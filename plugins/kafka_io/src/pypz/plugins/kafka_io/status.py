@@ -19,7 +19,7 @@ from pypz.core.commons.errors import ChannelGoneError, ConfigurationError, PypzE
 from pypz.plugins.kafka_io.config import Config
 from pypz.plugins.kafka_io.facts import PROPOSAL, Facts, proposal_key
 from pypz.plugins.kafka_io.faults import FORBIDDEN, GONE, Sight, log, make_client
-from pypz.plugins.kafka_io.logs import LAST_S, LOGS, LOGS_AHEAD, KafkaLogReader, LogTopic
+from pypz.plugins.kafka_io.logs import LAST_S, LOGS, LOGS_AHEAD, LogTopic
 from pypz.plugins.kafka_io.pulling import Puller, gone_in_time, warm
 from pypz.plugins.kafka_io.topics import Topics
 
@@ -75,7 +75,6 @@ class KafkaStatusStream:
         self._writer: _Writer | None = None
         self._writer_lock = threading.Lock()
         self._log_topic = LogTopic(topics, pipeline + LOGS, self._send_line)
-        self._log_readers: list[KafkaLogReader] = []
         self._pipeline = pipeline
         self.is_closed = False
         if create:
@@ -331,12 +330,6 @@ class KafkaStatusStream:
         with contextlib.suppress(PypzError):
             self._write().line(self._pipeline + LOGS, value)
 
-    def open_logs(self, kept: int) -> KafkaLogReader:
-        """Follow log lines; the reader is closed with the stream, if not before."""
-        reader = KafkaLogReader(self._config, self._topics, self._pipeline, kept)
-        self._log_readers = [one for one in self._log_readers if not one.is_closed] + [reader]
-        return reader
-
     def _write(self) -> _Writer:
         with self._writer_lock:
             if self.is_closed:
@@ -351,8 +344,6 @@ class KafkaStatusStream:
             self._log_topic.settle()
         self.is_closed = True
         self.wake()
-        for reader in self._log_readers:
-            reader.stop()
         if self._puller is not None:
             self._puller.stop()
 
@@ -363,8 +354,6 @@ class KafkaStatusStream:
             writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
-        for reader in self._log_readers:
-            reader.close(timeout_s)
         if self._puller is not None:
             self._puller.close(timeout_s)
 

@@ -13,19 +13,20 @@ from pypz.core.channels.spi import (
     ChannelInfo,
     ChannelSpec,
     Guarantee,
+    LogReader,
     Member,
     StatusStream,
 )
 from pypz.core.commons.errors import NotBuiltYetError
 from pypz.plugins.kafka_io.client import KafkaClient
 from pypz.plugins.kafka_io.config import Config
-from pypz.plugins.kafka_io.logs import LOGS
+from pypz.plugins.kafka_io.logs import LOGS, KafkaLogReader
 from pypz.plugins.kafka_io.notes import MemberNotes
 from pypz.plugins.kafka_io.observer import KafkaObserver
 from pypz.plugins.kafka_io.status import BEATS, FACTS, KafkaStatusStream
 from pypz.plugins.kafka_io.topics import ROOM_BYTES, Topic, Topics
 
-K = TypeVar("K", KafkaClient, KafkaObserver, KafkaStatusStream)
+K = TypeVar("K", KafkaClient, KafkaLogReader, KafkaObserver, KafkaStatusStream)
 
 CAPABILITIES: Final = Capabilities(
     durable="machine",
@@ -62,7 +63,7 @@ class KafkaTransport:
         self._config = Config(location, options or {})
         self._topics = Topics(self._config)
         self._lock = threading.Lock()
-        self._open: list[KafkaClient | KafkaObserver | KafkaStatusStream] = []
+        self._open: list[KafkaClient | KafkaLogReader | KafkaObserver | KafkaStatusStream] = []
 
     def __repr__(self) -> str:
         return f"KafkaTransport({self._config.location!r})"
@@ -104,6 +105,10 @@ class KafkaTransport:
     def open_status(self, pipeline: str, create: bool) -> StatusStream:
         """Open the status stream of a pipeline: its topics ``.facts`` and ``.beats``."""
         return self._keep(KafkaStatusStream(self._config, self._topics, pipeline, create=create))
+
+    def open_logs(self, pipeline: str, kept: int) -> LogReader:
+        """Follow the log lines of a pipeline: its topic ``.logs``."""
+        return self._keep(KafkaLogReader(self._config, self._topics, pipeline, kept))
 
     def pipelines(self) -> list[str]:
         """Names of the pipelines whose status topics are here."""

@@ -13,7 +13,6 @@ from typing import Final, TypeVar
 from pypz.core.channels.spi import Member, StatusEntry
 from pypz.plugins.local_io import logs
 from pypz.plugins.local_io.database import Database
-from pypz.plugins.local_io.logs import LocalLogReader
 from pypz.plugins.local_io.outbox import Outbox
 from pypz.plugins.local_io.signals import Bell, Signal
 
@@ -47,7 +46,6 @@ class LocalStatusStream:
         self._beats_seen = 0
         self._known: set[str] = set()
         self._is_attached = False
-        self._log_readers: list[LocalLogReader] = []
         self.is_closed = False
         if create:
             self._database.write(self._make)
@@ -137,12 +135,6 @@ class LocalStatusStream:
         """Keep a log line; written in the background."""
         self._outbox.add_log(self._pipeline, value)
 
-    def open_logs(self, kept: int) -> LocalLogReader:
-        """Follow log lines; the reader is closed with the stream, if not before."""
-        reader = LocalLogReader(self._database, self._bell, self._pipeline, kept)
-        self._log_readers = [one for one in self._log_readers if not one.is_closed] + [reader]
-        return reader
-
     # --- reading ---
 
     def facts(self) -> Mapping[str, StatusEntry]:
@@ -227,8 +219,6 @@ class LocalStatusStream:
     def close(self, timeout_s: float = 0.0) -> None:
         """Follow no more; idempotent."""
         self.is_closed = True
-        for reader in self._log_readers:
-            reader.close()
         self._bell.detach(self._signal)
         self._signal.wake()
 

@@ -14,6 +14,7 @@ from pypz.core.channels.spi import (
     ChannelInfo,
     ChannelSpec,
     Guarantee,
+    LogReader,
     Member,
     StatusStream,
 )
@@ -21,13 +22,14 @@ from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError
 from pypz.plugins.local_io import channels, status
 from pypz.plugins.local_io.client import MAX_BLOCK, MAX_NOTE, LocalClient
 from pypz.plugins.local_io.database import Database
+from pypz.plugins.local_io.logs import LocalLogReader
 from pypz.plugins.local_io.options import read_options
 from pypz.plugins.local_io.outbox import Outbox
 from pypz.plugins.local_io.reading import LocalObserver
 from pypz.plugins.local_io.signals import Bell
 from pypz.plugins.local_io.status import LocalStatusStream
 
-K = TypeVar("K", LocalClient, LocalStatusStream)
+K = TypeVar("K", LocalClient, LocalLogReader, LocalStatusStream)
 
 CLEAN_S: Final = 5.0
 """Seconds that closing may take to remove what was consumed (chosen); the rest is removed by whoever opens the folder next."""
@@ -64,7 +66,7 @@ class LocalTransport:
         self._bell = Bell(self._database)
         self._outbox = Outbox(self._database, self._bell)
         self._lock = threading.Lock()
-        self._open: list[LocalClient | LocalStatusStream] = []
+        self._open: list[LocalClient | LocalLogReader | LocalStatusStream] = []
 
     def __repr__(self) -> str:
         return f"LocalTransport({self._options.location!r})"
@@ -122,6 +124,10 @@ class LocalTransport:
         """Open the status stream of a pipeline; a viewer's may wait for one that is made later."""
         self._database.open(create=create)
         return self._keep(LocalStatusStream(self._database, self._bell, self._outbox, pipeline, create=create))
+
+    def open_logs(self, pipeline: str, kept: int) -> LogReader:
+        """Follow the log lines of a pipeline; file and lines may be made later."""
+        return self._keep(LocalLogReader(self._database, self._bell, pipeline, kept))
 
     def pipelines(self) -> list[str]:
         """Names of the pipelines that have streams here."""
