@@ -52,6 +52,7 @@ async def screen(
 ) -> AsyncIterator[tuple[SnifferApp, Pilot[None]]]:
     app = SnifferApp(model)
     async with app.run_test(size=size) as pilot:
+        await pilot.press("t")
         await pilot.pause()
         yield app, pilot
 
@@ -145,7 +146,7 @@ async def test_f_folds_all_replicas_into_one_line_with_their_sums_and_unfolds_th
 async def test_enter_folds_the_operator_under_the_cursor_and_keeps_the_cursor_there() -> None:
     model = PipelineModel("p", plan(2))
     async with screen(model) as (app, pilot):
-        await pilot.press("down", "enter")
+        await pilot.press("down", "down", "enter")
         assert selected(app) == "1 writer x3"
         await pilot.press("enter")
         assert len(lines(app)) == 8

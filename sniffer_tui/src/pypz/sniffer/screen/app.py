@@ -29,6 +29,7 @@ from pypz.sniffer.screen.header import brief_of, title_of
 from pypz.sniffer.screen.help import HelpScreen
 from pypz.sniffer.screen.pane import Pane, Place, Watched
 from pypz.sniffer.screen.panes.details import DetailsPane
+from pypz.sniffer.screen.panes.graph import GraphPane
 from pypz.sniffer.screen.panes.table import TablePane
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class PaneEntry:
 
 
 PANES: Final[Sequence[PaneEntry]] = (
+    PaneEntry("g", "graph", GraphPane),
     PaneEntry("t", "table", TablePane),
     PaneEntry("d", "details", DetailsPane, "side"),
 )
@@ -92,7 +94,7 @@ class SnifferApp(App[None]):
         Binding("question_mark", "help", "help", key_display="?"),
     ]
     CSS = """
-    #title { height: 1; padding: 0 1; background: $panel; }
+    #title { height: 1; padding: 0 1; background: $panel; color: $foreground; }
     #notice { height: auto; max-height: 3; padding: 0 1; color: $warning; display: none; }
     #notice.shown { display: block; }
     .small #notice { max-height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
