@@ -191,7 +191,7 @@ async def test_the_key_d_shows_the_details_of_what_is_selected_and_they_follow(
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("d")
         await until(pilot, lambda: shown().startswith("writer"))
-        await pilot.press("escape", "down", "down", "down", "d")
+        await pilot.press("t", "down", "down", "down", "d")
         await until(pilot, lambda: shown().startswith("reader.inp ← writer.out"))
         assert "10 in 2 blocks" in shown()
         model.channel_status(figures(12), is_here=True)
@@ -203,5 +203,5 @@ async def test_the_key_d_shows_the_details_of_what_is_selected_and_they_follow(
 async def test_on_a_wide_screen_the_details_stand_beside_the_table(model: PipelineModel, pipeline: TwoSteps) -> None:
     app = SnifferApp(model, pipeline)
     async with app.run_test(size=(160, 40)) as pilot:
-        await pilot.press("down", "down")
+        await pilot.press("t", "down", "down")
         await until(pilot, lambda: str(app.screen_stack[0].query_one("#details", Static).content).startswith("reader"))
