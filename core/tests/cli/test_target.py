@@ -98,6 +98,7 @@ def test_a_yaml_file_comes_back_as_the_pipeline_it_describes(project: Path) -> N
         ("absent.yaml", "absent.yaml: cannot be read: No such file"),
         ("list.yaml", "list.yaml: describes no pipeline"),
         ("bad.yaml", r"bad.yaml:3:1: is no YAML: while parsing a flow node, expected"),
+        ("doubled.yaml", r"doubled.yaml:2:1: cannot be taken: key 'name' stands here a second time"),
         ("wrong.yaml", r"wrong.yaml: the description of 'a' has no spec.name"),
     ],
 )
@@ -106,6 +107,7 @@ def test_a_target_that_is_none_tells_the_way_out(project: Path, target: str, wor
     (project / "typo.py").write_text("import no_such")
     (project / "list.yaml").write_text("- a")
     (project / "bad.yaml").write_text("a: [\nb:\n")
+    (project / "doubled.yaml").write_text("name: a\nname: b")
     (project / "wrong.yaml").write_text("name: a")
     (project / "empty.py").write_text("")
     with pytest.raises(ConfigurationError, match=words):

@@ -13,11 +13,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import yaml
-
 from pypz.cli.settings import PARAMETERS_VARIABLE, parameters_of_environment, read_settings
 from pypz.core.commons import origins, secrets
 from pypz.core.commons.errors import ConfigurationError, PypzError, PypzWarning
+from pypz.core.specs._documents import DocumentError, parse
 from pypz.core.specs._interception import is_instance
 from pypz.core.specs.instance import Instance, Internals
 
@@ -147,9 +146,10 @@ def parse_parameter(given: str, source: str = COMMAND_LINE) -> tuple[str, Any]:
 def _value(text: str, place: str) -> Any:
     if text[:1] in ("[", "{", '"', "'"):
         try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigurationError(f"{place}: {' '.join(str(error).split())}") from error
+            return parse(text)
+        except DocumentError as error:
+            where = "" if error.column is None else f" at character {error.column} of the value"
+            raise ConfigurationError(f"{place}: is no YAML{where}: {error.problem}") from error
     if text in _WORDS:
         return _WORDS[text]
     if re.fullmatch(r"[-+]?\d+", text):

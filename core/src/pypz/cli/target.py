@@ -20,6 +20,7 @@ from pypz.cli.given import SeveralFaultsError, set_given
 from pypz.cli.settings import read_settings
 from pypz.core.commons.errors import ConfigurationError, PypzError
 from pypz.core.commons.origins import setting_from
+from pypz.core.specs._documents import DocumentError, parse
 from pypz.core.specs.instance import Instance
 from pypz.core.specs.pipeline import Pipeline
 
@@ -107,9 +108,11 @@ def _from_file(path: Path, name: str | None, mock_nonexistent: bool) -> Pipeline
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{_place_in(path, error)}: is no YAML: {_fault_of(error)}") from error
+        document = parse(text)
+    except DocumentError as error:  # file, line and column as editors take them
+        where = f"{path}" if error.line is None else f"{path}:{error.line}:{error.column}"
+        what = "cannot be taken" if error.is_yaml else "is no YAML"
+        raise ConfigurationError(f"{where}: {what}: {error.problem}") from error
     if not isinstance(document, dict):
         raise ConfigurationError(f"{path}: describes no pipeline, expected what `print(pipeline)` gives")
     if name is not None:
@@ -123,17 +126,6 @@ def _from_file(path: Path, name: str | None, mock_nonexistent: bool) -> Pipeline
     except PypzError as error:
         raise ConfigurationError(f"{path}: {error}") from error
     return pipeline
-
-
-def _place_in(path: Path, error: yaml.YAMLError) -> str:
-    """File, line and column of a fault, as editors take them."""
-    mark = getattr(error, "problem_mark", None)
-    return f"{path}:{mark.line + 1}:{mark.column + 1}" if mark is not None else str(path)
-
-
-def _fault_of(error: yaml.YAMLError) -> str:
-    parts = (getattr(error, "context", None), getattr(error, "problem", None))
-    return ", ".join(part for part in parts if part) or " ".join(str(error).split())
 
 
 def _from_module(target: str, name: str | None, kind: type[Any]) -> Instance[Any]:

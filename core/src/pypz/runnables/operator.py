@@ -19,9 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-import yaml
-
 from pypz.core.commons.errors import ConfigurationError, PypzError
+from pypz.core.specs._documents import DocumentError, parse
 from pypz.core.specs.instance import Internals
 from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.commons import ExecutionMode, ExitCodes
@@ -105,9 +104,11 @@ def read_pipeline(path: Path) -> Pipeline:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot be read ({error}); expected the YAML of a pipeline") from error
     try:
-        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}{_place_in(error)}: is no YAML: {_problem_of(error)}") from error
+        document = parse(text)
+    except DocumentError as error:
+        where = "" if error.line is None else f", line {error.line}, column {error.column}"
+        what = "cannot be taken" if error.is_yaml else "is no YAML"
+        raise ConfigurationError(f"{path}{where}: {what}: {error.problem}") from error
     if not isinstance(document, dict):
         raise ConfigurationError(
             f"{path}: holds a {type(document).__name__}, expected the YAML of a pipeline, such as `str(pipeline)` gives"
@@ -178,15 +179,6 @@ def _make_parser() -> argparse.ArgumentParser:
         help="answer GET /live, /ready and /check there, where no plugin of the operator does",
     )
     return parser
-
-
-def _place_in(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-
-
-def _problem_of(error: yaml.YAMLError) -> str:
-    return str(getattr(error, "problem", None) or first_line(error))
 
 
 if __name__ == "__main__":
