@@ -14,14 +14,14 @@ import typer
 from pypz.cli.completion import complete_pipeline
 from pypz.cli.errors import INTERRUPTED, told_plainly
 from pypz.cli.options import AsJson, Debug, Parameters, PipelineName
-from pypz.cli.peeking import ABSENT, Peek, Seen, chosen, field_of, read_condition
+from pypz.cli.peeking import ABSENT, Peek, Seen, chosen, codec_of_port, field_of, read_condition
 from pypz.cli.screen import as_json_line, stderr
 from pypz.cli.target import load_pipeline, split_names
 from pypz.core.channels.port import ChannelPort, channel_ports_of
 from pypz.core.channels.retiring import Place, places_at
 from pypz.core.channels.run import address_of_port, namespace_of, operators_of, status_name
 from pypz.core.codecs.spi import Codec
-from pypz.core.commons.errors import ConfigurationError, PypzError
+from pypz.core.commons.errors import ConfigurationError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.pipeline import Pipeline
 
@@ -144,17 +144,7 @@ def _by_port(
         )
     names = [namespace_of(pipeline) + one for one in port.channel_names()]
     with places_at(PluginHost.default(), status_name(pipeline), [(address[0], dict(address[1]))]) as (place,):
-        yield place, names, _codec_of(port)
-
-
-def _codec_of(port: Any) -> Codec | None:
-    """The codec of a reading port, where it is installed."""
-    if port.direction != "in" or getattr(port, "mocked", False):
-        return None
-    try:
-        return PluginHost.default().make_codec(port.get_schema(), getattr(port, "content_type", ""))
-    except PypzError:
-        return None
+        yield place, names, codec_of_port(PluginHost.default(), port)
 
 
 def _port_of(pipeline: Pipeline, named: str | None) -> ChannelPort:

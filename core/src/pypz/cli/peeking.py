@@ -159,25 +159,37 @@ class Peek:
         there = f"there are: {', '.join(known)}" if known else "its pipeline has none there; was it run, has it ended?"
         raise ConfigurationError(f"no channel {name!r} at {self._place.shown}; {there}")
 
+    def describe(self, name: str) -> ChannelInfo | None:
+        """The channel of this name; None when there is none now."""
+        return self._place.transport.describe_channel(name)
+
     def records(self, info: ChannelInfo, *, from_end: bool, follow: bool) -> Iterator[Seen]:
         """Records of a channel, in order per partition; without ``follow`` those that are there."""
+        for block in _blocks(self.reader(info, from_end=from_end), follow):
+            if is_data(info, block):
+                yield from self.decoded(info, block)
+
+    def reader(self, info: ChannelInfo, *, from_end: bool) -> BlockReader:
+        """What reads a channel without joining or committing; it ends with its transport."""
         reader = self._place.transport.observe(info)
         for partition in range(info.partitions):
             reader.seek(partition, "end" if from_end else "first")
-        for block in _blocks(reader, follow):
-            headers = block.block.headers
-            is_data = headers.get(KIND, DATA) == DATA
-            if not is_data or headers.get(INCARNATION, info.incarnation) != info.incarnation:
-                continue
-            try:
-                found = self._decoder_of(headers)(block.block.payload)
-            except PypzError as error:
-                self.failed += 1
-                self._tell(f"{info.name}, partition {block.partition}, position {block.position}: not shown: {error}")
-                continue
-            for index, record in enumerate(found):
-                writer, run = headers.get(WRITER, ""), headers.get(RUN, "")
-                yield Seen(info.name, block.partition, block.position, index, writer, run, record)
+        return reader
+
+    def decoded(self, info: ChannelInfo, block: Received) -> list[Seen]:
+        """The records of a block of data; none when it cannot be decoded, which is told."""
+        headers = block.block.headers
+        try:
+            found = self._decoder_of(headers)(block.block.payload)
+        except PypzError as error:
+            self.failed += 1
+            self._tell(f"{info.name}, partition {block.partition}, position {block.position}: not shown: {error}")
+            return []
+        writer, run = headers.get(WRITER, ""), headers.get(RUN, "")
+        return [
+            Seen(info.name, block.partition, block.position, index, writer, run, record)
+            for index, record in enumerate(found)
+        ]
 
     def _decoder_of(self, headers: Mapping[str, str]) -> Decoder:
         if is_foreign(headers):
@@ -197,6 +209,22 @@ class Peek:
             raise DecodeError(f"its schema {fingerprint!r} ({content_type or 'no codec named'}) is not known here")
         codec = self._host.make_codec(None if text == SCHEMA_TEXT else text, content_type)
         return codec.record_decoder(text) if framing == RECORD else codec.decoder(text)
+
+
+def codec_of_port(host: PluginHost, port: Any) -> Codec | None:
+    """The codec of a reading port, for messages that pypz has not written; None where it is not installed."""
+    if port.direction != "in" or getattr(port, "mocked", False):
+        return None
+    try:
+        return host.make_codec(port.get_schema(), getattr(port, "content_type", ""))
+    except PypzError:
+        return None
+
+
+def is_data(info: ChannelInfo, block: Received) -> bool:
+    """Whether a block holds records of this incarnation of its channel, not an end or what an earlier one has left."""
+    headers = block.block.headers
+    return headers.get(KIND, DATA) == DATA and headers.get(INCARNATION, info.incarnation) == info.incarnation
 
 
 def _blocks(reader: BlockReader, follow: bool) -> Iterator[Received]:

@@ -30,6 +30,7 @@ from pypz.sniffer.screen.help import HelpScreen
 from pypz.sniffer.screen.pane import Pane, Place, Watched
 from pypz.sniffer.screen.panes.details import DetailsPane
 from pypz.sniffer.screen.panes.graph import GraphPane
+from pypz.sniffer.screen.panes.records import RecordsPane
 from pypz.sniffer.screen.panes.table import TablePane
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ PANES: Final[Sequence[PaneEntry]] = (
     PaneEntry("g", "graph", GraphPane),
     PaneEntry("t", "table", TablePane),
     PaneEntry("d", "details", DetailsPane, "side"),
+    PaneEntry("r", "records", RecordsPane, "full"),
 )
 """All panes; the first one is shown at the start."""
 
