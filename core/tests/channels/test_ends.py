@@ -16,6 +16,7 @@ from pypz.core.channels.error_policy import FAIL, ErrorPolicy
 from pypz.core.channels.headers import Note, Origin, partitions_of_member
 from pypz.core.channels.memory import MemoryTransport
 from pypz.core.channels.reader import InputEnd
+from pypz.core.channels.roster import Writers
 from pypz.core.channels.spi import Block, ChannelInfo, ChannelSpec, Guarantee, Member, Unit
 from pypz.core.channels.writer import OutputEnd, Part
 from pypz.core.commons.errors import DecodeError
@@ -79,7 +80,7 @@ class Bench:
         end = InputEnd(
             info=self.info,
             run=self.run,
-            writers=self.writers,
+            writers=Writers(self.writers),
             reader=self.client.reader(self.info, "p.r", own),
             changed=threading.Condition(),
             decoder_for=lambda headers: Lines().decoder(""),
@@ -244,9 +245,9 @@ def test_what_came_before_a_block_that_cannot_be_decoded_is_handed_out_first_and
 def test_a_note_of_a_thousand_writers_fits_into_what_kafka_takes() -> None:
     writers = [f"pipeline.writer/{number}/output_port" for number in range(1000)]
     note = Note("r" * 12, "i" * 22, 10_000, frozenset(writers))
-    text = note.encode(writers)
+    text = note.encode(Writers(writers))
     assert len(text) < 500
-    assert Note.decode(text, writers) == note
+    assert Note.decode(text, Writers(writers)) == note
 
 
 @given(st.integers(1, 20), st.integers(1, 20))

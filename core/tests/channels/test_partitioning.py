@@ -21,6 +21,7 @@ from pypz.core.channels.headers import FRAMINGS, Origin
 from pypz.core.channels.memory import MemoryTransport
 from pypz.core.channels.partitioning import Partitioner, by_partition, key_bytes, murmur2
 from pypz.core.channels.reader import InputEnd
+from pypz.core.channels.roster import Writers
 from pypz.core.channels.spi import ChannelSpec, Guarantee, Member
 from pypz.core.channels.writer import OutputEnd, Part
 from pypz.core.codecs.json import JsonCodec
@@ -199,7 +200,7 @@ def read_all(transport: MemoryTransport, codec: JsonCodec, info: Any, number: in
     end = InputEnd(
         info=info,
         run="run",
-        writers=["w"],
+        writers=Writers(["w"]),
         reader=client.reader(info, "p.r", [number]),
         changed=threading.Condition(),
         decoder_for=decoder_for,

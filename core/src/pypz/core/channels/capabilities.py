@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pypz.core.channels.headers import Note
+from pypz.core.channels.roster import Writers
 from pypz.core.channels.spi import Capabilities
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.commons.faults import refuse
@@ -33,7 +34,9 @@ def check_capabilities(place: str, capabilities: Capabilities, partitions: int, 
             )
         )
     needed = len(
-        Note(LONGEST_NOTE.run, LONGEST_NOTE.incarnation, LONGEST_NOTE.index, frozenset(writers)).encode(writers)
+        Note(LONGEST_NOTE.run, LONGEST_NOTE.incarnation, LONGEST_NOTE.index, frozenset(writers)).encode(
+            Writers(writers)
+        )
     )
     if needed > capabilities.max_note:
         refuse(

@@ -7,6 +7,7 @@ from typing import Final
 
 from pypz.core.channels.headers import group_of, names
 from pypz.core.channels.membership import Membership, PortEnds
+from pypz.core.channels.roster import Writers
 from pypz.core.channels.spi import ChannelInfo, ChannelSpec, Guarantee, Transport
 from pypz.core.channels.standing import forget
 from pypz.core.channels.status import StatusHub, pack
@@ -95,7 +96,7 @@ def _refuse_moving_keys(
     for group in groups:
         client = membership.transport(ends).open_client(membership.member, 0, Guarantee.AT_LEAST_ONCE)
         try:
-            has_unread = Unread(client, info, group, membership.run.id, ()).has_any()
+            has_unread = Unread(client, info, group, membership.run.id, Writers()).has_any()
         finally:
             client.close(5.0)
         if has_unread:
@@ -173,7 +174,7 @@ def _count_unread(
     epoch = membership.epochs.get(ends.address[0], 0)
     client = membership.transport(ends).open_client(membership.member, epoch, Guarantee.AT_LEAST_ONCE)
     try:
-        rest = Unread(client, info, group, run.id, writers, run.retired_writers(hub, info.name, writers))
+        rest = Unread(client, info, group, run.id, writers, run.retired_writers(hub, info.name, writers.now))
         is_complete = rest.count()
         return rest.records, is_complete
     finally:
@@ -191,11 +192,14 @@ def _refuse_alive(membership: Membership, hub: StatusHub, name: str) -> None:
 def _await_ends(membership: Membership, ends: PortEnds, hub: StatusHub) -> bool:
     """Wait until all members at the channel have ended; False when interrupted."""
     run = membership.run
-    members = run.members_at(ends.port)
+
+    def missing() -> set[str]:
+        return run.not_closed(hub, run.members_at(ends.port))
+
     try:
         hub.wait_for(
-            lambda: None if run.not_closed(hub, members) else True,
-            what=lambda: "the end of " + names(run.not_closed(hub, members)),
+            lambda: None if missing() else True,
+            what=lambda: "the end of " + names(missing()),
             stopped=membership.is_stopped,
             tell=membership.tell,
         )

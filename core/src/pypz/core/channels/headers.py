@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
+from pypz.core.channels.roster import Writers
 from pypz.core.channels.spi import Block, ChannelInfo
 
 RUN: Final = "pypz-run"
@@ -66,7 +67,8 @@ class Origin:
 class Note:
     """What stands beside a committed position: enough for a restarted reader to know which writers have ended.
 
-    The ended writers are a bitmap over the roster's writers, so that a thousand of them fit into 250 characters.
+    The ended writers are a bitmap over the roster's writers, so that a thousand of them fit into 250 characters; with the
+    roster's generation it says whom a bit means.
     """
 
     run: str
@@ -74,23 +76,30 @@ class Note:
     index: int = 0
     """Records of the block at the position that were handed out already."""
     ended: frozenset[str] = frozenset()
+    early: Mapping[str, int] = field(default_factory=dict)
+    """Epochs of ends whose writers the roster does not know yet, as it was known to the reader."""
 
-    def encode(self, writers: Sequence[str]) -> str:
-        """Write the note; ``writers`` are the roster's, in its order."""
-        bits = sum(1 << place for place, writer in enumerate(writers) if writer in self.ended)
-        return json.dumps(
-            {"r": self.run, "i": self.incarnation, "x": self.index, "e": f"{bits:x}"}, separators=(",", ":")
-        )
+    def encode(self, writers: Writers) -> str:
+        """Write the note; ``writers`` are the roster's as the reader knows it."""
+        bits = sum(1 << place for place, writer in enumerate(writers.now) if writer in self.ended)
+        values = {"r": self.run, "i": self.incarnation, "x": self.index, "e": f"{bits:x}"}
+        rest = {"g": writers.generation, "u": self.early}
+        return json.dumps({**values, **{key: value for key, value in rest.items() if value}}, separators=(",", ":"))
 
     @classmethod
-    def decode(cls, text: str, writers: Sequence[str]) -> Note:
-        """Read a note; one that is not ours counts as empty."""
+    def decode(cls, text: str, writers: Writers) -> Note:
+        """Read a note, of whichever generation, as it counts now; one that is not ours counts as empty."""
         try:
             values = json.loads(text)
-            bits = int(values["e"], 16)
-            ended = frozenset(writer for place, writer in enumerate(writers) if bits >> place & 1)
-            return cls(str(values["r"]), str(values["i"]), int(values["x"]), ended)
-        except (ValueError, KeyError, TypeError):
+            bits, generation = int(values["e"], 16), int(values.get("g", 0))
+            found = {writer for place, writer in enumerate(writers.at(generation)) if bits >> place & 1}
+            early = {str(writer): int(epoch) for writer, epoch in values.get("u", {}).items()}
+            ended = writers.standing(found, generation) | frozenset(
+                writer for writer, epoch in early.items() if writers.ends_since(writer, epoch)
+            )
+            unknown = {writer: epoch for writer, epoch in early.items() if writer not in writers}
+            return cls(str(values["r"]), str(values["i"]), int(values["x"]), ended, unknown)
+        except (ValueError, KeyError, TypeError, AttributeError):
             return cls("", "")
 
 

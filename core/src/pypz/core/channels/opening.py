@@ -15,6 +15,7 @@ from pypz.core.channels.headers import Origin, group_of, names, partitions_of_me
 from pypz.core.channels.membership import Membership, PortEnds
 from pypz.core.channels.port import Reading, Writing
 from pypz.core.channels.reader import InputEnd
+from pypz.core.channels.roster import roster_key
 from pypz.core.channels.spi import ChannelClient, ChannelInfo, MemberNote, TellsCause
 from pypz.core.channels.standing import Standing
 from pypz.core.channels.status import pack
@@ -78,7 +79,7 @@ class Opening:
                 group=group,
                 policy=reading.policy,
                 is_held=reading.is_held,
-                retired=m.run.retired_writers(m.hub(ends), info.name, writers),
+                retired=m.run.retired_writers(m.hub(ends), info.name, writers.now),
             )
             self._standing.found(info, end.start(own, known))
             loop.inputs[info.name] = end
@@ -96,9 +97,6 @@ class Opening:
         m = self._membership
         hub = m.hub(ends)
         name = end.info.name
-        writers: dict[str, list[str]] = {}
-        for writer in end.writers:
-            writers.setdefault(f"closed/{writer.rsplit('/', 1)[0]}", []).append(writer)
 
         def grow() -> None:
             info = m.transport(ends).describe_channel(name)
@@ -110,6 +108,13 @@ class Opening:
             end.add(info, loop.client.reader(info, end.group, new, None) if new else None, new)
 
         def look(keys: Iterable[str]) -> None:
+            writers = closing_keys(end)
+            if any(key.startswith(f"roster/{m.run.id}/") for key in keys):
+                with m.changed:
+                    end.expect(m.run.writers_of(ends.port))
+                    m.changed.notify_all()
+                writers = closing_keys(end)
+                keys = [*keys, *writers]  # some may have closed before it was known that they are expected
             for key in keys:
                 fact = hub.value(key) if key in writers else {}
                 if fact.get("run") == m.run.id:
@@ -126,16 +131,15 @@ class Opening:
 
         end.more_partitions = lambda: loop.post(grow)
         self._unlisten.append(hub.listen(look))
-        look([*writers, f"channel/{name}"])
+        look([*closing_keys(end), f"channel/{name}", roster_key(m.run.id, 0)])
 
     def _hold(self, ends: PortEnds, end: InputEnd) -> None:
         """Let go of an end once the last of its writers has said that it has ended."""
         m = self._membership
         hub = m.hub(ends)
-        writers = m.run.writing_members(ends.port)
 
         def look(keys: frozenset[str]) -> None:
-            if end.is_held and not m.run.not_closed(hub, writers):
+            if end.is_held and not m.run.not_closed(hub, m.run.writing_members(ends.port)):
                 with m.changed:
                     end.is_held = False
                     m.changed.notify_all()
@@ -151,15 +155,14 @@ class Opening:
         """
         m = self._membership
         hub = m.hub(ends)
-        members = m.run.writing_members(ends.port)
 
         def absent() -> list[str]:
-            gone = m.run.not_closed(hub, members)
-            return [w for w in members if w in gone and hub.value(f"joined/{w}").get("run") != m.run.id]
+            gone = m.run.not_closed(hub, m.run.writing_members(ends.port))
+            return [w for w in sorted(gone) if hub.value(f"joined/{w}").get("run") != m.run.id]
 
-        if members:
+        if m.run.writing_members(ends.port):
             hub.wait_for(
-                lambda: True if len(absent()) < (1 if everyone else len(members)) else None,
+                lambda: True if len(absent()) < (1 if everyone else len(m.run.writing_members(ends.port))) else None,
                 what=lambda: (
                     f"{'every writer' if everyone else 'a writer'} of channel {ends.ref.channels[0]!r}: "
                     f"{'' if everyone else 'none of '}{names(absent())} has {'not ' if everyone else ''}joined the run"
@@ -203,7 +206,25 @@ class Opening:
                 framing=writing.framing,
                 clock=m.clock,
             )
+            self._grow(ends, ends.outputs[name], loop)
         self._opened(ends)
+
+    def _grow(self, ends: PortEnds, output: OutputEnd, loop: ClientLoop) -> None:
+        """Write to partitions, too, that are added while the run goes on: the fact comes after their readers' share is settled."""
+        m = self._membership
+        hub, key = m.hub(ends), f"channel/{output.info.name}"
+
+        def look(keys: Iterable[str]) -> None:
+            fact = hub.value(key) if key in keys else {}
+            partitions = fact.get("partitions", 0)
+            if fact.get("run") != m.run.id or fact.get("incarnation") != output.info.incarnation:
+                return
+            if partitions > output.info.partitions:
+                info = replace(output.info, partitions=partitions)
+                loop.post(lambda: output.grow(loop.client.writer(info), info))
+
+        self._unlisten.append(hub.listen(look))
+        look([key])
 
     # --- below ---
 
@@ -260,6 +281,14 @@ class Opening:
         loop = self._membership.loops.get(ends.address)
         if loop is not None:
             loop.wake()
+
+
+def closing_keys(end: InputEnd) -> dict[str, list[str]]:
+    """Keys of the facts that say that writers have closed, and the writers of whom they say it."""
+    found: dict[str, list[str]] = {}
+    for writer in end.writers.now:
+        found.setdefault(f"closed/{writer.rsplit('/', 1)[0]}", []).append(writer)
+    return found
 
 
 def _last_cause(client: ChannelClient) -> str:

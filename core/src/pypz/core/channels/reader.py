@@ -12,6 +12,7 @@ from pypz.core.channels.error_policy import FAIL, ErrorPolicy
 from pypz.core.channels.headers import (
     DATA,
     END,
+    EPOCH,
     INCARNATION,
     KIND,
     RUN,
@@ -22,6 +23,7 @@ from pypz.core.channels.headers import (
     names,
     partitions_of_end,
 )
+from pypz.core.channels.roster import NEVER, Writers
 from pypz.core.channels.spi import BlockReader, ChannelInfo, Committed, Received
 from pypz.core.codecs.spi import Decoder
 from pypz.core.commons.errors import DecodeError, PositionGoneError, PypzError
@@ -42,6 +44,8 @@ class _Place:
     consumed: int = 0
     """Entries handed out whole, ends included, since the port was opened."""
     ended: frozenset[str] = frozenset()
+    early: Mapping[str, int] = field(default_factory=dict)
+    """Epochs of ends whose writers the roster does not know yet."""
     changed: bool = False
 
 
@@ -86,8 +90,8 @@ class InputEnd:
 
     info: ChannelInfo
     run: str
-    writers: Sequence[str]
-    """Writers that the roster expects, sorted: ``<operator>/<index>/<port>``."""
+    writers: Writers
+    """Writers that the roster expects: ``<operator>/<index>/<port>``."""
     reader: BlockReader
     changed: threading.Condition
     decoder_for: Callable[[Mapping[str, str]], Decoder]
@@ -168,7 +172,21 @@ class InputEnd:
             place.ended |= self._closed_in(number)
 
     def _closed_in(self, partition: int) -> set[str]:
-        return {writer for writer, known in self._closed.items() if partition >= known}
+        return {writer for writer, known in self._closed.items() if partition >= known and writer in self.writers}
+
+    def expect(self, writers: Writers) -> None:
+        """The roster has a new generation: some writers were added, some taken away. With the lock held."""
+        known, self.writers = self.writers.generation, writers
+        self.retired = writers.standing(self.retired, known)
+        places = [
+            (number, place)
+            for kept in (self.places, self._unit.places if self._unit else {})
+            for number, place in kept.items()
+        ]
+        for number, place in places:
+            here = {writer for writer, epoch in place.early.items() if writers.ends_since(writer, epoch)}
+            place.ended = writers.standing(place.ended, known) | here | self._closed_in(number)
+            place.early = {writer: epoch for writer, epoch in place.early.items() if writer not in writers}
 
     def _begin(self, reader: BlockReader, partitions: Sequence[int], known: Collection[int]) -> dict[int, Committed]:
         found: dict[int, Committed] = {}
@@ -186,7 +204,10 @@ class InputEnd:
                 committed, note = None, Note("", "")
             ended = self.retired | self._closed_in(number) | (note.ended if note.run == self.run else frozenset())
             with self.changed:
-                self.places[number] = _Place(committed.position if committed else "", note.index, ended=ended)
+                early = note.early if note.run == self.run else {}
+                self.places[number] = _Place(
+                    committed.position if committed else "", note.index, ended=ended, early=early
+                )
             if committed is not None:
                 self._skip[number] = note.index
                 found[number] = committed
@@ -256,7 +277,7 @@ class InputEnd:
 
     def waiting_for(self) -> str:
         """Writers whose end is missing, in words; empty when none is."""
-        missing = {w for place in self.places.values() for w in self.writers if w not in place.ended}
+        missing = {w for place in self.places.values() for w in self.writers.now if w not in place.ended}
         return names(missing)
 
     def take(self, at_most: int) -> list[Any]:
@@ -297,7 +318,7 @@ class InputEnd:
         for number, place in self.places.items():
             if place.changed:
                 place.changed = False
-                note = Note(self.run, self.info.incarnation, place.index, place.ended)
+                note = Note(self.run, self.info.incarnation, place.index, place.ended, place.early)
                 changed[self.info.name, number] = Committed(place.position, note.encode(self.writers))
         return Mark(changed, sum(place.consumed for place in self.places.values()), self.records)
 
@@ -389,11 +410,17 @@ class InputEnd:
             self.foreign += 1
             if self.foreign == 1:
                 self.tell(f"channel {self.info.name!r} holds blocks of an earlier making of it; they are ignored")
-        elif headers.get(KIND) == END and headers.get(RUN) == self.run and headers.get(WRITER) in self.writers:
-            place.ended |= {headers[WRITER]}
-            self._expected = max(self._expected, partitions_of_end(block.block))
-            if self._expected > self.info.partitions:
-                self.more_partitions()
+        elif headers.get(KIND) == END and headers.get(RUN) == self.run:
+            self._pass_end(block, place, headers.get(WRITER, ""), _epoch_of(headers))
+
+    def _pass_end(self, block: Received, place: _Place, writer: str, epoch: int) -> None:
+        if writer not in self.writers:
+            place.early = {**place.early, writer: epoch}
+        elif self.writers.ends_since(writer, epoch):
+            place.ended |= {writer}
+        self._expected = max(self._expected, partitions_of_end(block.block))
+        if self._expected > self.info.partitions:
+            self.more_partitions()
 
     def _open(self) -> _Opened | None:
         """Decode the next block, without the lock; None when there is none."""
@@ -432,6 +459,11 @@ class InputEnd:
             place.position, place.index = opened.received.next_position, 0
             place.consumed += 1
             self._opened = None
+
+
+def _epoch_of(headers: Mapping[str, str]) -> int:
+    text = headers.get(EPOCH, "")
+    return int(text) if text.isdecimal() else NEVER
 
 
 def _decoded(decode: Decoder, payload: bytes) -> list[Any]:

@@ -15,6 +15,7 @@ from pypz.core.channels.capabilities import check_capabilities
 from pypz.core.channels.channel_life import ADMIN_TIMEOUT_S, ALIVE_WAIT_S
 from pypz.core.channels.connections import Connections
 from pypz.core.channels.port import ChannelPort, channel_ports_of
+from pypz.core.channels.roster import Roster, Writers
 from pypz.core.channels.session import MemberSession, own_host
 from pypz.core.channels.spi import Guarantee, Member, MemberNote, StatusEntry, StatusStream, Transport, Unit
 from pypz.core.channels.standing import forget
@@ -196,6 +197,8 @@ class PipelineRun:
             self.prefixed(op.get_full_name()): 0 if op.get_full_name() in skipped else int(op.get_group_size())
             for op in operators_of(whole)
         }
+        self._rosters: dict[str, Roster] = {}
+        """By location; newer generations than the opening entry's."""
         self._here: dict[str, list[str]] = {}
         self._hubs: dict[str, StatusHub] = {}
         self._transports: dict[pool.Address, Transport] = {}
@@ -351,7 +354,7 @@ class PipelineRun:
                     location = conceal({"channelLocation": address[0]})["channelLocation"]
                     place = f"{port.owner_name()}.{port.get_simple_name()}: the transport at {location}"
                     check_capabilities(
-                        place, self._transports[address].capabilities, port.partition_count(), self.writers_of(port)
+                        place, self._transports[address].capabilities, port.partition_count(), self.writers_of(port).now
                     )
 
     def _addresses(self) -> list[pool.Address]:
@@ -480,8 +483,9 @@ class PipelineRun:
         over = [run for run in runs if run != self.id and run not in self.open_runs(hub)]
         for run in over[:-1]:
             hub.put(f"run/{run}", None)
-            if f"finished/{run}" in facts:
-                hub.put(f"finished/{run}", None)
+            for key in (f"finished/{run}", *(key for key in facts if key.startswith(f"roster/{run}/"))):
+                if key in facts:
+                    hub.put(key, None)
         if not with_prefix(facts, "channel/"):
             for fingerprint in with_prefix(facts, "schema/"):
                 hub.put(f"schema/{fingerprint}", None)
@@ -489,6 +493,9 @@ class PipelineRun:
     def _begin(self) -> None:
         """From here on this process beats for the run and relays what its members do."""
         self._is_open = True
+        for location, hub in self._hubs.items():
+            hub.listen(partial(self._look_for_generations, location, hub))
+            self._read_roster(location, hub)
         usage = ProcessUsage(self._ref, self.host.process_status)
         for hub in self._hubs.values():
             if self.clock is PROCESS_CLOCK:  # by another one nobody else could see
@@ -498,6 +505,13 @@ class PipelineRun:
             self.host.register(self._relay, f"relay {self.id} {self._token}")
         if not self._is_lone:
             self.host.pipeline_started(self._ref)
+
+    def _look_for_generations(self, location: str, hub: StatusHub, keys: frozenset[str]) -> None:
+        if any(key.startswith(f"roster/{self.id}/") for key in keys):
+            self._read_roster(location, hub)
+
+    def _read_roster(self, location: str, hub: StatusHub) -> None:
+        self._rosters[location] = Roster.read(hub.facts(), self.id, self._groups)
 
     def _alive(self, usage: ProcessUsage) -> bytes | None:
         if not self._is_open:
@@ -609,9 +623,12 @@ class PipelineRun:
         """The transport of an address."""
         return self._transports[address]
 
+    def _newest(self) -> Roster:
+        return max(self._rosters.values(), key=lambda found: found.generation, default=Roster(self._groups))
+
     def size_of(self, operator: str) -> int:
-        """Members of an operator's group, by the roster."""
-        return self._groups.get(operator, 1)
+        """Members of an operator's group, by the newest generation of the roster."""
+        return self._newest().size_of(operator)
 
     def is_in_cycle(self, port: ChannelPort) -> bool:
         """Whether what the owner of an input port sends may come back to that port."""
@@ -623,15 +640,14 @@ class PipelineRun:
 
     def writing_members(self, port: ChannelPort) -> list[str]:
         """Keys of the members that write to an input port, sorted."""
-        return sorted({writer.rsplit("/", 1)[0] for writer in self.writers_of(port)})
+        return sorted({writer.rsplit("/", 1)[0] for writer in self.writers_of(port).now})
 
-    def writers_of(self, port: ChannelPort) -> list[str]:
-        """Writers that an input port expects, ``<operator>/<index>/<port>``, sorted."""
-        found = set()
-        for other in port.connected_ports():
-            name, output = self.prefixed(other[0]), other[1]
-            found |= {f"{name}/{index}/{output}" for index in range(self.size_of(name))}
-        return sorted(found)
+    def writers_of(self, port: ChannelPort) -> Writers:
+        """Writers that an input port expects: ``<operator>/<index>/<port>``."""
+        address = address_of_port(port)
+        roster = self._rosters.get(address[0]) if address is not None else None
+        outputs = [(self.prefixed(owner), name) for owner, name in port.connected_ports()]
+        return (roster or Roster(self._groups)).writers(outputs)
 
     def members_at(self, port: ChannelPort) -> list[str]:
         """Keys of all members that read or write the channel of an input port."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Final
 
 from pypz.core.channels.headers import DATA, END, INCARNATION, KIND, RUN, WRITER, Note, count_of
+from pypz.core.channels.roster import Writers
 from pypz.core.channels.spi import ChannelClient, ChannelInfo, Received
 
 COUNT_S: Final = 30.0
@@ -26,7 +26,7 @@ class Unread:
         info: ChannelInfo,
         group: str,
         run: str,
-        writers: Sequence[str],
+        writers: Writers,
         retired: frozenset[str] = frozenset(),
     ) -> None:
         """Go to the committed positions.
@@ -36,7 +36,7 @@ class Unread:
             info: The channel.
             group: Whose positions count.
             run: Whose ends count.
-            writers: The roster's, sorted.
+            writers: The roster's.
             retired: Those of them that have written no end, and will not.
         """
         self.records = 0
@@ -53,7 +53,7 @@ class Unread:
             if committed is None or note.incarnation not in ("", info.incarnation):
                 committed, note = None, Note("", "")
             self._skip[number] = note.index
-            self._missing[number] = set(writers) - retired - (note.ended if note.run == run else set())
+            self._missing[number] = set(writers.now) - retired - (note.ended if note.run == run else set())
             reader.seek(number, committed.position if committed else "first")
 
     def count(self, timeout_s: float = COUNT_S) -> bool:

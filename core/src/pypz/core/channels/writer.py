@@ -101,6 +101,7 @@ class OutputEnd:
         self._closed = False
         self._full_until: float | None = None
         self._watched = False
+        self._grown: tuple[BlockWriter, ChannelInfo] | None = None
 
     def add(self, part: Part, partition: int | None = None) -> None:
         """Take a part; send the block when it is full. May wait for room.
@@ -161,9 +162,13 @@ class OutputEnd:
         with self._lock:
             self._raise_failure()
             self._send_pending(wait=True)
-            count = self.ended_partitions = self._writer.partition_count()
+            count = self.ended_partitions = self._partitions()
             for number in range(count):
                 self._write(number, self._origin.end(self._sequences.get(number, 0), count), wait=True)
+
+    def grow(self, writer: BlockWriter, info: ChannelInfo) -> None:
+        """The channel has more partitions: go on by a writer that knows them. Any thread, never waits."""
+        self._grown = writer, info
 
     def close(self) -> None:
         """Take part no more."""
@@ -175,6 +180,11 @@ class OutputEnd:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
+
+    def _partitions(self) -> int:
+        if self._grown is not None:
+            (self._writer, self.info), self._grown = self._grown, None
+        return self._writer.partition_count()
 
     def _lane(self, partition: int) -> _Lane:
         found = self._keyed.get(partition)
@@ -195,7 +205,7 @@ class OutputEnd:
             return True
         if self._framing == RECORD:
             return self._send_singly(lane, wait)
-        number = self._next_partition % self._writer.partition_count() if lane.partition is None else lane.partition
+        number = self._next_partition % self._partitions() if lane.partition is None else lane.partition
         payload = self._codec.join([part.payload for part in lane.parts])
         if not self._send(number, payload, lane.records, wait):
             return False
@@ -206,7 +216,7 @@ class OutputEnd:
 
     def _send_singly(self, lane: _Lane, wait: bool) -> bool:
         """Send each part, which is one record, as a message of its own; what does not fit any more stays."""
-        count = self._writer.partition_count()
+        count = self._partitions()
         sent = 0
         try:
             for part in lane.parts:

@@ -77,6 +77,8 @@ class KafkaClient:
         output = self._outputs.get(batch_bytes)
         if output is None:
             output = self._outputs[batch_bytes] = _Output(self._config, batch_bytes, channel.name)
+        else:
+            warm(output._living(), channel.name)  # it may know of fewer partitions than there are by now
         return KafkaWriter(self, output, channel, limit)
 
     def reader(
