@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from textual.color import Color
 from textual.events import Key
 from textual.filter import NoColor
 from textual.pilot import Pilot
@@ -20,6 +21,7 @@ from pypz.sniffer.model import PipelineModel
 from pypz.sniffer.screen.app import SnifferApp
 from pypz.sniffer.screen.help import HelpScreen
 from pypz.sniffer.screen.panes.table import OperatorTable, TablePane
+from pypz.sniffer.screen.themes import THEMES
 
 
 def plan(replicas: int) -> list[PlannedOperator]:
@@ -316,9 +318,36 @@ async def test_a_slash_searches_operators_and_ports_and_n_goes_on() -> None:
 async def test_the_palette_has_all_that_the_keys_do() -> None:
     async with screen(PipelineModel("p", plan(0))) as (app, pilot):
         offered = [command.title for command in app.get_system_commands(app.screen)]
-        assert {"Show table", "Fold or unfold replicas", "Search", "Theme", "Help", "Quit"} <= set(offered)
+        assert {"Show table", "Fold or unfold replicas", "Search", "Colours: light", "Help", "Quit"} <= set(offered)
         await pilot.press("ctrl+p")
         await pilot.press(*"help")
         await until(pilot, lambda: app.screen.query_one(OptionList).option_count == 1)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+
+
+async def test_c_changes_the_colours_and_every_text_can_be_read_in_each() -> None:
+    async with screen(PipelineModel("p", plan(0))) as (app, pilot):
+        seen = []
+        for _ in THEMES:
+            seen.append(app.theme)
+            await pilot.press("c")
+        assert seen == list(THEMES)
+        assert app.theme == seen[0]
+    for colours in THEMES.values():
+        theme = colours.theme
+        for name in (theme.foreground, theme.success, theme.warning, theme.error, theme.accent):
+            assert name is not None
+            assert theme.background is not None
+            assert contrast(Color.parse(name), Color.parse(theme.background)) >= 4.5, (theme.name, name)
+
+
+def contrast(one: Color, other: Color) -> float:
+    """As WCAG 2.2 defines it."""
+
+    def luminance(color: Color) -> float:
+        parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in color.normalized]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)

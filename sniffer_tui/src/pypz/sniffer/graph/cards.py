@@ -51,6 +51,7 @@ class Scale:
 SCALES: Final[Sequence[Scale]] = (
     Scale("lines", 0, spacing=Spacing(leaving=2, arriving=3, between_blocks=0)),
     Scale("boxes", 24, spacing=Spacing(leaving=2, arriving=2)),
+    Scale("wide boxes", 32, spacing=Spacing(leaving=3, arriving=3)),
     Scale("cards", 27, 2, Spacing(leaving=10, arriving=12), has_labels=True),
     Scale("wide cards", 46, 2, Spacing(leaving=12, arriving=14, between_tracks=1), has_labels=True),
 )

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
@@ -32,6 +33,7 @@ from pypz.sniffer.screen.panes.details import DetailsPane
 from pypz.sniffer.screen.panes.graph import GraphPane
 from pypz.sniffer.screen.panes.records import RecordsPane
 from pypz.sniffer.screen.panes.table import TablePane
+from pypz.sniffer.screen.themes import THEMES
 
 if TYPE_CHECKING:
     from pypz.core.specs.pipeline import Pipeline
@@ -85,15 +87,16 @@ class SnifferApp(App[None]):
 
     TITLE = "pypz sniffer"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q", "quit", "quit", priority=False),
         Binding("ctrl+c,ctrl+q", "quit", show=False, priority=True),
         *(Binding(pane.key, f"open('{pane.title}')", pane.title) for pane in PANES),
         Binding("f", "fold_all", "fold replicas"),
         Binding("slash", "search", "search", key_display="/"),
         Binding("n", "search_next(1)", "next found", show=False),
         Binding("N", "search_next(-1)", "found before", show=False),
+        Binding("c", "colours", "colours", show=False),
         Binding("escape", "back", "back", show=False),
         Binding("question_mark", "help", "help", key_display="?"),
+        Binding("q", "quit", "quit"),
     ]
     CSS = """
     #title { height: 1; padding: 0 1; background: $panel; color: $foreground; }
@@ -120,9 +123,13 @@ class SnifferApp(App[None]):
     ) -> None:
         has_no_color = "NO_COLOR" in os.environ
         super().__init__(ansi_color=True if has_no_color else None)  # so that Textual leaves colours out, not greys in
+        for colours in THEMES.values():
+            self.register_theme(colours.theme)
         if has_no_color:
             self.theme = "ansi-dark"
             os.environ["NO_COLOR"] = "1"  # Textual has taken it away from whatever this process starts
+        else:
+            self.use_colours(next(iter(THEMES)))
         self._model = model
         self._watched = Watched(model, pipeline, locations, deployment)
         self._shown: tuple[int, int] = (-1, -1)
@@ -172,6 +179,13 @@ class SnifferApp(App[None]):
             KeyError: It was never opened.
         """
         return self._panes[title]
+
+    def use_colours(self, name: str) -> None:
+        """Draw in the colours of a theme, until the screen closes."""
+        if not self.no_color:
+            theme, named = THEMES[name]
+            self.ansi_theme_dark = self.ansi_theme_light = named
+            self.theme = theme.name
 
     # --- asked by panes ---
 
@@ -227,6 +241,12 @@ class SnifferApp(App[None]):
         if event.input is self._search_line:
             self._end_search()
 
+    def action_colours(self) -> None:
+        """Draw in the colours of the next theme."""
+        names = list(THEMES)
+        if self.theme in names:
+            self.use_colours(names[(names.index(self.theme) + 1) % len(names)])
+
     def action_help(self) -> None:
         """Explain keys and words."""
         self.push_screen(HelpScreen(self._keys()))
@@ -237,7 +257,8 @@ class SnifferApp(App[None]):
             yield SystemCommand(f"Show {entry.title}", f"Key {entry.key}", lambda entry=entry: self._open(entry))
         yield SystemCommand("Fold or unfold replicas", "Of all operators: key f", self.action_fold_all)
         yield SystemCommand("Search", "In the pane that is open: key /", self.action_search)
-        yield SystemCommand("Theme", "Colours of the screen", self.action_change_theme)
+        for name in () if self.no_color else THEMES:
+            yield SystemCommand(f"Colours: {name}", "Key c: the next ones", partial(self.use_colours, name))
         yield SystemCommand("Help", "Keys and words: key ?", self.action_help)
         yield SystemCommand("Quit", "The pipeline goes on: key q", self.action_quit)
 
@@ -339,7 +360,8 @@ class SnifferApp(App[None]):
             yield entry.key, f"show the {entry.title}"
         yield "f", "fold or unfold the replicas of all operators"
         yield "/ n N", "search; the next one, the one before"
-        yield "^p", "all commands, themes"
+        yield "c", "other colours: dark, light, high contrast, none"
+        yield "^p", "all commands"
         yield "?", "this help; any key closes it"
         yield "q", "quit, as Ctrl-C does; the pipeline goes on"
 

@@ -48,8 +48,6 @@ class GraphView(ScrollView, can_focus=True):
     def __init__(self) -> None:
         super().__init__()
         self.drawing: Drawing | None = None
-        self.cells_written = 0
-        """Cells drawn again since the graph was laid out last: unchanged ones are not."""
         self._held: tuple[int, int] | None = None
         self._has_panned = False
 
@@ -68,7 +66,7 @@ class GraphView(ScrollView, can_focus=True):
         for change in changes:
             region = Region(change.x - left, change.y - top, change.width, 1).intersection(sight)
             if region:
-                self.cells_written += region.area
+                cast(GraphPane, self.parent).cells_written += region.area
                 self.refresh(region)
 
     def render_line(self, y: int) -> Strip:
