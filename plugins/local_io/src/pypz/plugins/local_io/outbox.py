@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final
 
 from pypz.core.channels.spi import Member
-from pypz.core.commons.errors import FencedError, PypzError, TransportTimeoutError
+from pypz.core.commons.errors import FencedError, PypzError, TransportError, TransportTimeoutError
 from pypz.plugins.local_io import channels, logs
 from pypz.plugins.local_io.channels import Row
 from pypz.plugins.local_io.cleaning import Cleaner
@@ -117,6 +117,8 @@ class Outbox:
         self._has_just_written = False
         self._trouble: PypzError | None = None
         self._told_at = float("-inf")
+        self._failure: TransportError | None = None
+        """Why the thread has ended."""
 
     # --- from any thread ---
 
@@ -128,8 +130,7 @@ class Outbox:
         """
         sender = letter.sender
         with self._changed:
-            if sender.failure is not None:
-                raise sender.failure
+            self._raise_failure(sender)
             if sender.pending and sender.pending_bytes + letter.size_bytes > AHEAD_BYTES:
                 return False
             sender.pending += 1
@@ -165,12 +166,18 @@ class Outbox:
             TransportError: The first failure.
         """
         with self._changed:
-            self._changed.wait_for(lambda: not sender.pending or sender.failure is not None, timeout_s)
-            if sender.failure is not None:
-                raise sender.failure
+            self._changed.wait_for(
+                lambda: not sender.pending or (sender.failure or self._failure) is not None, timeout_s
+            )
+            self._raise_failure(sender)
             if sender.pending:
                 cause = self._trouble or f"{self._database.options.location}: the disk is slow"
                 raise TransportTimeoutError(f"{sender.pending} blocks were not written within {timeout_s:g} s: {cause}")
+
+    def _raise_failure(self, sender: Sender) -> None:
+        failure = sender.failure or self._failure
+        if failure is not None:
+            raise failure
 
     def drop(self, sender: Sender) -> None:
         """Forget what was not written yet."""
@@ -207,6 +214,14 @@ class Outbox:
     # --- the thread ---
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001  # surfaces at the next write or flush of everybody
+            with self._changed:
+                self._failure = self._unexpected(error)
+                self._changed.notify_all()
+
+    def _work(self) -> None:
         while True:
             with self._changed:
                 while (work := self._next_work()) is None:
@@ -262,10 +277,29 @@ class Outbox:
             self._put_back(letters, error)
         except PypzError as error:
             self._done(letters, dict.fromkeys((letter.sender for letter in letters), error))
+        except Exception as error:  # noqa: BLE001  # whatever it is, the thread goes on
+            self._write_less(batch, error)
         else:
             self._done(letters, outcome.failures)
             self._ring(outcome)
             self._database.shorten_log()
+
+    def _write_less(self, batch: Batch, error: Exception) -> None:
+        """Something unexpected: beats and lines that cannot be written are left out, blocks fail their senders."""
+        if batch.letters and (batch.beats or batch.logs):
+            self._write(Batch(batch.letters, []))
+            return
+        unexpected = self._unexpected(error)
+        self._done(batch.letters, dict.fromkeys((letter.sender for letter in batch.letters), unexpected))
+        if not batch.letters:
+            log.warning("figures or log lines are lost: %s", unexpected)
+
+    def _unexpected(self, error: Exception) -> TransportError:
+        found = TransportError(
+            f"{self._database.options.location}: something unexpected, {type(error).__name__}: {error}; please report it"
+        )
+        found.__cause__ = error
+        return found
 
     def _ring(self, outcome: Outcome) -> None:
         self._bell.ring(outcome.topics)
@@ -304,6 +338,9 @@ class Outbox:
         except PypzError as error:
             self._cleaner.give_up()
             log.warning("consumed blocks cannot be removed: %s", error)
+        except Exception as error:  # noqa: BLE001  # what is not removed must not keep anything from being written
+            self._cleaner.give_up()
+            log.warning("consumed blocks cannot be removed: %s", self._unexpected(error))
         else:
             if has_room:
                 self._write_at = 0.0
