@@ -26,6 +26,8 @@ class Figures:
         self._membership = membership
         self._quiet: set[pool.Address] = set()
         """Clients whose threads sleep because none of their figures is due."""
+        self._without_lag: set[str] = set()
+        """Channels of which it was said that their lag cannot be told."""
 
     def stir(self) -> None:
         """Records move: have sleeping clients' threads tell the figures again."""
@@ -118,6 +120,13 @@ class Figures:
                 raise
             told = ends.told.get(end.info.name)
             return (told.lag_entries, told.lag_records) if told is not None else (None, None)
+        except Exception as error:  # noqa: BLE001  # a figure less harms nobody
+            if end.info.name not in self._without_lag:
+                self._without_lag.add(end.info.name)
+                m.tell(
+                    f"channel {end.info.name!r}: how much of it waits cannot be told: {type(error).__name__}: {error}"
+                )
+            return None, None
 
 
 def _same(one: ChannelStatus, other: ChannelStatus) -> bool:

@@ -500,9 +500,10 @@ class PipelineRun:
         for hub in self._hubs.values():
             if self.clock is PROCESS_CLOCK:  # by another one nobody else could see
                 hub.keep_alive(self._token, lambda: self._alive(usage))
-        if self._hubs and self._is_relaying:
+        if self._hubs:
             self._relay = Relay(self._ref.name, self.id, [hub.stream for hub in self._hubs.values()])
-            self.host.register(self._relay, f"relay {self.id} {self._token}")
+            if self._is_relaying:
+                self.host.register(self._relay, f"relay {self.id} {self._token}")
         if not self._is_lone:
             self.host.pipeline_started(self._ref)
 
@@ -592,8 +593,9 @@ class PipelineRun:
         with self._lock:
             self._is_closed = True
         if self._relay is not None:
-            self.host.flush(RELAY_CLOSE_S)
-            self.host.unregister(self._relay)
+            if self._is_relaying:
+                self.host.flush(RELAY_CLOSE_S)
+                self.host.unregister(self._relay)
             self._relay.close(RELAY_CLOSE_S)
             self._relay = None
         for hub in self._hubs.values():
@@ -604,6 +606,11 @@ class PipelineRun:
         self._transports.clear()
 
     # --- what sessions ask ---
+
+    @property
+    def relay(self) -> Relay | None:
+        """What writes to the run's status streams; where members run in processes of their own, it is told of nothing by itself."""
+        return self._relay
 
     def open_viewers(self) -> list[StatusStream]:
         """Open one more status stream at each location, for somebody who only looks and closes them."""

@@ -21,6 +21,7 @@ from pypz.core.hooks.events import (
     ProcessStatus,
 )
 from pypz.core.hooks.host import PluginHost
+from pypz.core.hooks.relay import Relay
 from pypz.executors.commons import ENDED_WELL
 
 FIRST_LOOK_S: Final = 5.0
@@ -45,6 +46,8 @@ class News:
 
     def __init__(self, host: PluginHost) -> None:
         self._host = host
+        self.relay: Relay | None = None
+        """Told, too, what processes could not tell any more: viewers elsewhere read the streams."""
         self._changed = threading.Condition(threading.RLock())
         self._has_begun = False
         self._known: dict[str, _Known] = {}
@@ -87,9 +90,14 @@ class News:
             self._known[ref.name] = known
             self._over.add((ref.name, ref.process))
             if exit_code not in ENDED_WELL and not known.has_failed:
-                self._host.operator_failed(known.ref, known.state, ErrorInfo(PROCESS_ENDED, reason))
+                error = ErrorInfo(PROCESS_ENDED, reason)
+                self._host.operator_failed(known.ref, known.state, error)
+                if self.relay is not None:
+                    self.relay.pypz_operator_failed(known.ref, known.state, error)
             if not known.has_ended:
                 self._host.operator_finished(known.ref, exit_code)
+                if self.relay is not None:
+                    self.relay.pypz_operator_finished(known.ref, exit_code)
             known.has_failed = known.has_ended = True
 
     def _of_process(self, name: str, process: int) -> _Known | None:

@@ -168,6 +168,7 @@ class ProcessAttempt(Attempt[ProcessMember]):
 
     def _launch(self) -> None:
         self._streams = self._run.open_viewers()
+        self._news.relay = self._run.relay
         if self._streams:
             self._receiver = Receiver(self._streams, self._news)
             self._news.wait_for_run()
