@@ -20,6 +20,7 @@ from pypz.executors.errors import FAILURES, AlreadyRunningError
 from pypz.executors.operator.calls import name_of
 from pypz.executors.operator.execution import Execution
 from pypz.executors.operator.health import Health
+from pypz.executors.operator.renewal import Renewal
 from pypz.executors.operator.states import Signal, State
 from pypz.executors.preparation import logger_for, prepare
 from pypz.executors.reports import Masker
@@ -171,6 +172,10 @@ class OperatorExecutor:
             execution.interrupt(signal_number, run=None if run is self._given_run else run)
         if self._beginning is not None:
             self._beginning.give_up()
+
+    def keep_beginning(self) -> Callable[[], None]:
+        """Keep what the operator holds now; what this gives brings that back, so that it can be started anew."""
+        return Renewal(self._operator).restore
 
     def make_execution(self, mode: ExecutionMode, on_failure: Callable[[Execution], None] | None = None) -> Execution:
         """Make an execution of the operator that has not begun, for whoever carries several out together."""

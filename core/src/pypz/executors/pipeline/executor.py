@@ -42,8 +42,8 @@ class PipelineExecutor:
         on_failure: ``stop`` shuts the other operators down when one has failed. ``continue`` lets them go on; those that
             read what the failed one wrote then wait for the rest of it until they are interrupted.
         max_restarts: How often each operator or replica that has failed is started again in the same run, after pauses
-            that grow from 1 s to 60 s. It goes on behind what it has committed. Settings that make no sense, and an
-            interrupt, start nothing again.
+            that grow from 1 s to 60 s. It begins with the attributes that it had at `start`, from `_on_init` on, and goes on
+            behind what it has committed. Settings that make no sense, and an interrupt, start nothing again.
         fresh: Delete what earlier runs left in the channels first.
         host: Who is told what happens; None: the plugins installed.
         want_logs: Ask the plugins for a logger for operators that carry none; else such operators are silent.
@@ -149,7 +149,10 @@ class PipelineExecutor:
         attempt = self._attempt = ThreadAttempt(self._pipeline.get_full_name(), self._stops_on_failure, self._clock)
 
         def make(executor: OperatorExecutor) -> ThreadMember:
-            return ThreadMember(partial(executor.make_execution, mode), Restarts(self._max_restarts), self._clock)
+            renew = executor.keep_beginning() if self._max_restarts else lambda: None
+            return ThreadMember(
+                partial(executor.make_execution, mode), Restarts(self._max_restarts), self._clock, renew
+            )
 
         with SignalWatch(attempt.interrupt), self._clock.taking_part():
             return attempt.carry_out(self._begin, lambda: [make(executor) for executor in executors])

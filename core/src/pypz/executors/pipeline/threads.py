@@ -24,11 +24,15 @@ class ThreadMember:
         make_execution: Makes an execution that calls what it is given when something has failed first.
         restarts: The restarts that it has.
         clock: By which it pauses before them.
+        renew: Makes its operator what it was in the beginning.
     """
 
-    def __init__(self, make_execution: MakeExecution, restarts: Restarts, clock: Clock) -> None:
+    def __init__(
+        self, make_execution: MakeExecution, restarts: Restarts, clock: Clock, renew: Callable[[], None]
+    ) -> None:
         self._make_execution = make_execution
         self._restarts = restarts
+        self._renew = renew
         self._lock = threading.Lock()
         self._interrupted = clock.event()
         self.on_failure: Callable[[ThreadMember], None] = lambda member: None
@@ -70,6 +74,7 @@ class ThreadMember:
             return False
         with self._lock:
             if not self._interrupted.is_set():
+                self._renew()
                 self.execution = self._make_execution(self._has_failed)
             return not self._interrupted.is_set()
 
