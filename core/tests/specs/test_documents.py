@@ -20,7 +20,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     ("text", "words"),
     [
         ("name: p\nname: q", "at line 2, column 1: key 'name' stands here a second time, first at line 1, column 1"),
-        ("name: p\nspec: {a: 1, b: 2, a: 3}", "at line 2, column 21: key 'a' stands here a second time"),
+        ("name: p\nspec: {a: 1, b: 2, a: 3}", "at line 2, column 20: key 'a' stands here a second time"),
         ('{"name": "p",\n "spec": {"a": 1,\n "a": 2}}', "at line 3, column 2: key 'a' stands here a second time"),
         ("x: !!set {a, b, a}", "at line 1, column 17: key 'a' stands here a second time"),
         (BOMB, "at line 5, column 4: the aliases (*name) in it stand for more than 100,000 values"),

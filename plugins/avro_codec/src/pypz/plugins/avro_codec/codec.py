@@ -11,6 +11,7 @@ from fastavro import schemaless_reader, schemaless_writer
 
 from pypz.core.codecs.spi import Decoder
 from pypz.core.commons.errors import DecodeError, RecordError
+from pypz.plugins.avro_codec.bounds import check_for
 from pypz.plugins.avro_codec.checking import fault_of, quick_check
 from pypz.plugins.avro_codec.resolution import check as check_resolution
 from pypz.plugins.avro_codec.schema import ParsedSchema
@@ -174,9 +175,15 @@ class AvroCodec:
         wanted = self._item if is_single else self._array
         reader = None if same else wanted
         what = "an Avro datum" if is_single else "an Avro block"
+        check = check_for(writer, is_single=is_single)
 
         def decode(payload: bytes) -> list[Any]:
             source = BytesIO(payload)
+            if check is not None:
+                try:
+                    check(payload)
+                except DecodeError as error:
+                    raise DecodeError(f"{what} of {len(payload)} bytes {error}") from None
             try:
                 found = schemaless_reader(source, written, reader)
             except FAULTS as error:
