@@ -280,6 +280,12 @@ class ClusterApi:
                 raise self._refusal(answer.status, answer.data)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             cause = getattr(error, "reason", None) or error
+            if isinstance(cause, urllib3.exceptions.SSLError):
+                raise ApiError(
+                    f"{self._place()} cannot be trusted: {cause}; 'certificate-authority' or 'certificate-authority-data' of "
+                    "the kubeconfig must hold the authority that signed the cluster's certificate, and its 'server' a name "
+                    "that the certificate is for"
+                ) from error
             raise ApiError(
                 f"{self._place()} does not answer: {cause}; is the cluster running, and is it the one meant? "
                 "`kubectl cluster-info` shows what the kubeconfig in use says"

@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
@@ -59,6 +59,9 @@ def load_configuration(
                 "a pod with a service account; set KUBECONFIG, or give KubernetesDeployer(config_file=...)"
             )
     except (config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError) as error:
+        known = _contexts_of(config_file)
+        if context is not None and known and context not in known:
+            raise DeploymentException(f"{source} has no context {context!r}; it has: {', '.join(known)}") from error
         raise DeploymentException(f"{source} cannot be used: {error}") from error
     return found if verify_ssl else _unverified(found)
 
@@ -67,6 +70,19 @@ def _unverified(configuration: Configuration) -> Configuration:
     changed = copy.copy(configuration)
     changed.verify_ssl = False
     return changed
+
+
+def _contexts_of(config_file: Any) -> list[str]:
+    """Names of the contexts of a kubeconfig; empty where it cannot be read."""
+    from kubernetes.config import kube_config
+
+    try:
+        found, client_config = config_file, cast(Any, kube_config)
+        if not isinstance(config_file, Mapping):
+            found = client_config.KubeConfigMerger(str(config_file or _kubeconfig_location())).config.value
+        return [str(one["name"]) for one in found["contexts"]]
+    except Exception:  # noqa: BLE001 - only makes an error's text better
+        return []
 
 
 def _kubeconfig_location() -> str:

@@ -34,6 +34,11 @@ _LOG_OPTIONS: Final = {
 }
 
 
+MAX_LAST_APPLIED_BYTES: Final = 240_000
+"""Bytes of a description from which on `kubectl apply` may fail without ``--server-side``: all annotations of an object
+together are 262,144 at most (Kubernetes)."""
+
+
 class KubernetesDeployer(Deployer):
     """Deploys pipelines to one namespace of a Kubernetes cluster.
 
@@ -264,7 +269,13 @@ class KubernetesDeployer(Deployer):
         Instead of secret values it has the Secrets' names in a comment: make them by means of your own. The run's id is
         made of the pipeline's description, so that the same pipeline gives the same text.
         """
-        return rendered(plan_of(pipeline, execution_mode, ignore_operators or ()), self._namespace)
+        plan = plan_of(pipeline, execution_mode, ignore_operators or ())
+        if len(plan.config.encode()) > MAX_LAST_APPLIED_BYTES:
+            _say(
+                f"warning: the description of {plan.name} is too large for the annotation in which `kubectl apply` keeps "
+                "what it applied last; `kubectl apply --server-side` needs none"
+            )
+        return rendered(plan, self._namespace)
 
     def plan(
         self,

@@ -62,8 +62,14 @@ class Deployments:
         self._say = say
 
     def names(self) -> set[str]:
-        """Full names of the deployed pipelines."""
+        """Full names of the deployed pipelines.
+
+        Raises:
+            DeploymentException: There is no such namespace.
+        """
         owners = self._api.list("ConfigMap", f"{MANAGED_BY}=pypz,{INSTANCE_TYPE}=pipeline").items
+        if not owners:
+            self._check_namespace()
         living = [o["metadata"] for o in owners if "deletionTimestamp" not in o["metadata"]]
         return {m["annotations"][FULL_NAME] for m in living if FULL_NAME in m.get("annotations", {})}
 
@@ -276,6 +282,15 @@ class Deployments:
         return DeploymentNotFoundException(
             f"{pipeline} is not deployed in namespace {self._api.namespace!r}; deployed there: {names}"
         )
+
+    def _check_namespace(self) -> None:
+        """Refuse a namespace that does not exist: lists of it are empty, and only making something in it is an error."""
+        probe = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "pypz-"}}
+        try:
+            self._api.dry_run(probe)
+        except ApiError as error:
+            if error.status != 403:  # who may only look is told nothing of it
+                raise
 
     def _await_removal(self, pipeline: str) -> None:
         """Wait for what is left of an earlier deployment that is being removed."""

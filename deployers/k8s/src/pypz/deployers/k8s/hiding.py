@@ -14,7 +14,8 @@ from pypz.deployers.k8s.plan import PipelinePlan
 MASK: Final = "********"
 _NAMES_OF_OBJECTS: Final = ("secretName", "secretKeyRef", "imagePullSecrets")
 """Fields of the Kubernetes API that tell where a secret is."""
-_LOGIN: Final = re.compile(r"(?s)([A-Za-z][A-Za-z0-9+.-]*://[^:@/?#\s]*:)([^@\s]+)(@)")
+_LOGIN: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://[^:@/?#\s]{0,200}:)([^@\s]{1,1000})(@)")
+"""A URL with a password; its parts are bounded, for texts may be long."""
 
 
 def masked(value: Any) -> Any:

@@ -30,7 +30,7 @@ from pypz.utils.k8s.errors import DeploymentException
 from pypz.utils.k8s.names import label_value
 
 MAX_CONFIG_BYTES: Final = 1_048_576
-"""Bytes in a ConfigMap (Kubernetes)."""
+"""Bytes in a ConfigMap or a Secret (Kubernetes)."""
 BACKOFF_LIMIT: Final = 3
 """Pods of an operator that may fail by no fault of their own before its Job fails: after 10, 20 and 40 s. Chosen."""
 STATE_EXIT_CODES: Final = frozenset(code.value for code in ExitCodes if code.name.startswith("State"))
@@ -51,7 +51,7 @@ def dependent_manifests(plan: PipelinePlan) -> list[Manifest]:
     """Make all other objects of the pipeline, in the order in which they are to be created.
 
     Raises:
-        DeploymentException: The DTO is too large for a ConfigMap.
+        DeploymentException: The DTO is too large for a ConfigMap, or the secrets of an operator for a Secret.
         ConfigurationError: A setting of the user cannot be used.
     """
     size = len(plan.config.encode())
@@ -160,6 +160,13 @@ def _labels(plan: PipelinePlan, kind: str, operator: OperatorPlan | None) -> dic
 
 def _secret(plan: PipelinePlan, operator: OperatorPlan) -> Manifest:
     """Make the Secret of one operator: its pods get no other's."""
+    size = sum(len(plan.secrets[key].encode()) for key in operator.secret_keys)
+    if size > MAX_CONFIG_BYTES:
+        largest = max(operator.secret_keys, key=lambda key: len(plan.secrets[key]))
+        raise DeploymentException(
+            f"{plan.name}.{operator.name}: its secrets take {size:,} bytes, most of them {largest}; Kubernetes stores "
+            f"{MAX_CONFIG_BYTES:,} at most; give large ones by a file in a volume"
+        )
     return {
         "apiVersion": "v1",
         "kind": "Secret",
