@@ -31,6 +31,7 @@ from pypz.sniffer.screen.help import HelpScreen
 from pypz.sniffer.screen.pane import Pane, Place, Watched
 from pypz.sniffer.screen.panes.details import DetailsPane
 from pypz.sniffer.screen.panes.graph import GraphPane
+from pypz.sniffer.screen.panes.logs import LogsPane
 from pypz.sniffer.screen.panes.records import RecordsPane
 from pypz.sniffer.screen.panes.table import TablePane
 from pypz.sniffer.screen.themes import THEMES
@@ -64,6 +65,7 @@ PANES: Final[Sequence[PaneEntry]] = (
     PaneEntry("t", "table", TablePane),
     PaneEntry("d", "details", DetailsPane, "side"),
     PaneEntry("r", "records", RecordsPane, "full"),
+    PaneEntry("l", "logs", LogsPane, "full"),
 )
 """All panes; the first one is shown at the start."""
 
