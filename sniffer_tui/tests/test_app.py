@@ -245,7 +245,7 @@ async def test_a_signal_from_outside_quits_too() -> None:
 async def test_the_footer_names_the_keys() -> None:
     async with screen(PipelineModel("p", plan(0))) as (app, _):
         shown = {(b.binding.key_display or b.binding.key, b.binding.description) for b in app.active_bindings.values()}
-        assert {("q", "quit"), ("f", "fold replicas"), ("?", "help")} <= shown
+        assert {("q", "quit"), ("f", "fold"), ("?", "help")} <= shown
         assert app.query_one(Footer).display
 
 

@@ -64,14 +64,14 @@ def test_every_scale_names_every_group_and_its_state(scale: int, fold: bool) -> 
 
 def test_boxes_say_rate_and_lag_of_each_port() -> None:
     lines = text(drawn(told(several()), 1))
-    assert any("letters" in line and "7,404/s" in line for line in lines)
+    assert any("letters" in line and "3,702/s" in line for line in lines)
     assert any("all" in line and "lag 6,318" in line for line in lines)
 
 
 def test_cards_say_why_and_the_lines_have_rate_and_lag() -> None:
     lines = text(drawn(told(several()), 4))
     assert any("audit_3 has not started in this run" in line for line in lines)
-    assert any("22,212 rec" in line and " 7,404/s " in line for line in lines)
+    assert any("11,106 rec" in line and " 3,702/s " in line for line in lines)
     assert any(" lag 6,318 " in line and "27,000 rec" in line for line in lines)
 
 

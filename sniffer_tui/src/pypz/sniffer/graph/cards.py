@@ -195,12 +195,18 @@ class Flows:
 
 
 def _sum(ports: Sequence[PortView]) -> Flow:
-    told = [port.records for port in ports if port.records is not None]
-    rates = [port.rate for port in ports if port.rate is not None]
+    """Add up the members; a port that feeds several channels sends each record once, into all of them."""
+    once: dict[str, PortView] = {}
+    for port in ports:
+        other = once.setdefault(port.member, port)
+        if (port.records or 0) > (other.records or 0):
+            once[port.member] = port
+    told = [port.records for port in once.values() if port.records is not None]
+    rates = [port.rate for port in once.values() if port.rate is not None]
     return Flow(
         records=sum(told) if told else None,
         rate=sum(rates) if rates else None,
-        size_bytes=sum(port.size_bytes for port in ports),
+        size_bytes=sum(port.size_bytes for port in once.values()),
         lag=reduce(LagView.__add__, (port.lag for port in ports), LagView()),
         states=tuple(port.state for port in ports),
     )
@@ -277,10 +283,12 @@ def _why(picture: Picture, members: Sequence[MemberView]) -> str:
 
 def _rate_of(members: Sequence[MemberView]) -> float:
     """Records a second that a member takes, or where it takes none, sends."""
-    taken, sent = (
-        sum(port.rate or 0.0 for member in members for port in member.ports if port.direction == direction)
-        for direction in ("in", "out")
-    )
+    rates: dict[tuple[str, str, str], float] = {}
+    for member in members:
+        for port in member.ports:
+            key = (port.direction, port.member, port.name)
+            rates[key] = max(rates.get(key, 0.0), port.rate or 0.0)
+    taken, sent = (sum(rate for key, rate in rates.items() if key[0] == direction) for direction in ("in", "out"))
     return taken or sent
 
 

@@ -46,6 +46,9 @@ FRAME_INTERVAL_S: Final = 0.2
 BRIEF_FROM: Final = 12
 """Lines from which on there is room to tell more of what is selected."""
 
+PALETTE_FROM: Final = 100
+"""Columns from which on there is room for the key of the command palette beside the others."""
+
 SIDE_FROM: Final = 140
 """Columns from which on there is room for a pane beside another."""
 
@@ -91,7 +94,7 @@ class SnifferApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c,ctrl+q", "quit", show=False, priority=True),
         *(Binding(pane.key, f"open('{pane.title}')", pane.title) for pane in PANES),
-        Binding("f", "fold_all", "fold replicas"),
+        Binding("f", "fold_all", "fold"),
         Binding("slash", "search", "search", key_display="/"),
         Binding("n", "search_next(1)", "next found", show=False),
         Binding("N", "search_next(-1)", "found before", show=False),
@@ -105,6 +108,7 @@ class SnifferApp(App[None]):
     #notice { height: auto; max-height: 3; padding: 0 1; color: $warning; display: none; }
     #notice.shown { display: block; }
     .small #notice { max-height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    .narrow FooterKey.-command-palette { display: none; }
     #panes { height: 1fr; }
     #mains { width: 3fr; height: 1fr; }
     #sides { width: 2fr; height: 1fr; }
@@ -139,6 +143,7 @@ class SnifferApp(App[None]):
         self._panes: dict[str, Pane] = {}
         self._active = PANES[0]
         self._main = PANES[0]
+        self._arranging = asyncio.Lock()
         self._searched = ""
         self._screen_size = self.size
         self.frames_drawn = 0
@@ -155,7 +160,7 @@ class SnifferApp(App[None]):
         yield Input(
             id="search", placeholder="search: enter goes there, then n and N; esc leaves", select_on_focus=False
         )
-        yield Footer()
+        yield Footer(compact=True)
 
     async def on_mount(self) -> None:
         """Draw the first frame and go on."""
@@ -229,14 +234,16 @@ class SnifferApp(App[None]):
 
     def action_search_next(self, step: int) -> None:
         """Go to the next one of what was searched last, or to the one before."""
-        if self._searched and not self._panes[self._active.title].search(self._searched, step, self._picture):
+        pane = self._active_pane
+        if self._searched and pane is not None and not pane.search(self._searched, step, self._picture):
             self.bell()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Go along while the user types."""
         if event.input is self._search_line and event.value:
             self._searched = event.value
-            self._panes[self._active.title].search(event.value, 0, self._picture)
+            if self._active_pane is not None:
+                self._active_pane.search(event.value, 0, self._picture)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Leave the search at what was found."""
@@ -282,24 +289,30 @@ class SnifferApp(App[None]):
 
     async def _arrange(self) -> None:
         """Make the panes that are to be seen, and show no others."""
-        shown = self._entries_shown()
-        for entry in shown:
-            if entry.title not in self._panes:
-                self._panes[entry.title] = pane = entry.make(self._watched)
-                await self._base.query_one("#sides" if entry.place == "side" else "#mains").mount(pane)
-        titles = {entry.title for entry in shown}
-        for title, pane in self._panes.items():
-            pane.display = title in titles
+        async with self._arranging:  # keys and sizes come by different tasks
+            shown = self._entries_shown()
+            for entry in shown:
+                if entry.title not in self._panes:
+                    pane = entry.make(self._watched)
+                    await self._base.query_one("#sides" if entry.place == "side" else "#mains").mount(pane)
+                    self._panes[entry.title] = pane
+            titles = {entry.title for entry in shown}
+            for title, pane in self._panes.items():
+                pane.display = title in titles
+            self._make_room(shown)
+
+    def _make_room(self, shown: Sequence[PaneEntry]) -> None:
+        """Divide the screen between the panes that are shown."""
         has_side = any(entry.place == "side" for entry in shown)
         has_main = any(entry.place != "side" for entry in shown)
         self._base.query_one("#mains").display = has_main
         self._base.query_one("#sides").display = has_side
         self._base.query_one("#sides").set_class(has_main, "beside")
-        height = self._screen_size.height
+        width, height = self._screen_size
         self.set_class(height < BRIEF_FROM, "small")
-        self._base.query_one("#brief").set_class(
-            height >= BRIEF_FROM and not has_side and self._active.place == "main", "shown"
-        )
+        self.set_class(width < PALETTE_FROM, "narrow")
+        has_brief = height >= BRIEF_FROM and not has_side and self._active.place == "main"
+        self._base.query_one("#brief").set_class(has_brief, "shown")
 
     def _entries_shown(self) -> list[PaneEntry]:
         if self._active.place == "full":
@@ -309,13 +322,18 @@ class SnifferApp(App[None]):
         sides = [entry for entry in PANES if entry.place == "side"]
         return [self._main, self._active if self._active in sides else sides[0]] if sides else [self._main]
 
+    @property
+    def _active_pane(self) -> Pane | None:
+        """The pane that was opened last; None while it is being made."""
+        return self._panes.get(self._active.title)
+
     def _visible(self) -> Iterator[Pane]:
         return (pane for pane in self._panes.values() if pane.display)
 
     # --- drawing ---
 
     def _tick(self) -> None:
-        if (self._model.version, int(time.monotonic())) != self._shown:
+        if self.is_running and (self._model.version, int(time.monotonic())) != self._shown:
             self._shown = (self._model.version, int(time.monotonic()))
             frame = self._model.frame()
             self._redraw(replace(self._picture, frame=frame, diagnosis=diagnose(frame)))
@@ -354,7 +372,8 @@ class SnifferApp(App[None]):
 
     def _end_search(self) -> None:
         self._search_line.remove_class("shown")
-        self._panes[self._active.title].focus_first()
+        if self._active_pane is not None:
+            self._active_pane.focus_first()
 
     def _keys(self) -> Iterator[tuple[str, str]]:
         yield from MORE_KEYS

@@ -199,10 +199,11 @@ class GraphPane(Pane):
         if key != self._laid_out or view.drawing is None:
             self._laid_out = key
             view.put(self._fitting(picture))
+            view.call_after_refresh(view.bring_into_sight, picture.selection)
         else:
             view.redraw(view.drawing.take(picture))
-        if before is None or picture.selection != before.selection:
-            view.bring_into_sight(picture.selection)
+            if before is None or picture.selection != before.selection:
+                view.bring_into_sight(picture.selection)
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the scale for the new size."""
@@ -266,8 +267,8 @@ class GraphPane(Pane):
         return drawing
 
     def _move(self) -> None:
-        drawing = self.view.drawing
-        if self.display and drawing is not None and drawing.is_flowing and self.app.animation_level != "none":
+        drawing = self.view.drawing if self.app.is_running and self.display else None
+        if drawing is not None and drawing.is_flowing and self.app.animation_level != "none":
             self.view.redraw(drawing.move())
 
 
