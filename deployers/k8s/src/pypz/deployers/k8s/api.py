@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -229,6 +230,18 @@ class ClusterApi:
             answer.close()
         if rest:
             yield rest.decode(errors="replace")
+
+    def version(self) -> tuple[int, int] | None:
+        """Major and minor version of the server; None when it does not tell us."""
+        try:
+            found = self._json("GET", "/version")
+        except ApiError as error:
+            if error.status in (401, 403, 404):
+                return None
+            raise
+        numbers = [re.match(r"\d+", str(found.get(key, ""))) for key in ("major", "minor")]
+        major, minor = (None if n is None else int(n[0]) for n in numbers)
+        return None if major is None or minor is None else (major, minor)
 
     def _path(self, kind: str, name: str = "") -> str:
         base, plural = _PATHS[kind]

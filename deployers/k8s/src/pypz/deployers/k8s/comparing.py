@@ -27,6 +27,7 @@ from pypz.deployers.k8s.plan import (
 from pypz.deployers.k8s.refusals import explained
 from pypz.deployers.k8s.states import groups_of
 from pypz.deployers.k8s.touching import touched
+from pypz.deployers.k8s.versions import fitting
 
 CONTEXT_LINES: Final = 2
 _KINDS: Final = ("ConfigMap", "Secret", "Job")
@@ -57,7 +58,9 @@ class Comparison:
 
     def made(self) -> DeploymentPlan:
         """Ask the cluster, and tell what would change."""
-        wanted = {_key_of(m): m for m in [owner_manifest(self._plan), *dependent_manifests(self._plan)]}
+        dependents, left_out = fitting(dependent_manifests(self._plan), self._api.version())
+        self._found.warnings += left_out
+        wanted = {_key_of(m): m for m in [owner_manifest(self._plan), *dependents]}
         live: dict[_Key, Manifest] = {}
         if self._owner is not None:
             kinds = dict.fromkeys([*_KINDS, *(kind for kind, _, _ in wanted)])

@@ -34,6 +34,7 @@ from pypz.deployers.k8s.states import (
     statuses_of,
     waiting_reason,
 )
+from pypz.deployers.k8s.versions import fitting
 from pypz.deployers.k8s.warnings import WARNINGS, Warnings
 from pypz.deployers.k8s.watching import Watcher
 from pypz.utils.k8s.errors import DeploymentConflictException, DeploymentException, DeploymentNotFoundException
@@ -95,7 +96,9 @@ class Deployments:
             DeploymentConflictException: It is deployed already.
             DeploymentException: Something could not be made; what was made is removed again.
         """
-        dependents = dependent_manifests(plan)
+        dependents, left_out = fitting(dependent_manifests(plan), self._api.version())
+        for sentence in left_out:
+            self._say(sentence)
         self._await_removal(plan.name)
         try:
             owner = self._api.create(owner_manifest(plan))
