@@ -271,3 +271,15 @@ def test_a_container_that_crashes_again_and_again_tells_how_it_ended() -> None:
     assert waiting_reason(pod(0, "Running", containerStatuses=[state])) == (
         "CrashLoopBackOff: ended with exit code 137 (OOMKilled: it took more memory than its limit); back-off 10s"
     )
+
+
+def test_a_pod_whose_node_is_silent_is_unhealthy_and_says_so() -> None:
+    def conditions(ready: str, containers: str) -> list[dict[str, str]]:
+        return [{"type": "Ready", "status": ready}, {"type": "ContainersReady", "status": containers}]
+
+    silent = pod(0, "Running", **running(started=True, ready=True), conditions=conditions("False", "True"))
+    silent["spec"]["nodeName"] = "n1"
+    assert states(job(), silent)[0] is DeploymentState.Unhealthy
+    assert waiting_reason(silent).startswith("NodeNotReady: its node n1 does not answer")
+    alive = pod(0, "Running", **running(started=True, ready=True), conditions=conditions("True", "True"))
+    assert (states(job(), alive)[0], waiting_reason(alive)) == (DeploymentState.Running, "")

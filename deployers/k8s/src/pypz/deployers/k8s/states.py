@@ -204,6 +204,8 @@ def pod_state(pod: Manifest) -> DeploymentState:
     if "waiting" in told.get("state", {}):  # it crashes again and again
         return DeploymentState.Unhealthy
     is_probed = container.get("startupProbe") and container.get("readinessProbe")
+    if _is_node_silent(pod):
+        return DeploymentState.Unhealthy
     if is_probed and told.get("started") and not told.get("ready") and "terminated" not in told.get("state", {}):
         return DeploymentState.Unhealthy
     return DeploymentState.Running
@@ -224,9 +226,22 @@ def waiting_reason(pod: Manifest, warnings: Warnings = NO_WARNINGS) -> str:
             return _joined(condition.get("reason"), condition.get("message"))
     if status.get("phase") == "Pending":
         return warnings.about(pod, *NOT_STARTED)
+    if _is_node_silent(pod):
+        return f"NodeNotReady: its node {pod['spec'].get('nodeName')} does not answer; it may run on, nothing new is known of it"
     if status.get("phase") == "Running" and pod_state(pod) is DeploymentState.Unhealthy:
         return warnings.about(pod, NOT_READY)
     return ""
+
+
+def _is_node_silent(pod: Manifest) -> bool:
+    """Whether the cluster took a pod's readiness away though its containers, by their last word, are ready.
+
+    The kubelet tells both together; only for a node that is not heard of any more the control plane changes one of them.
+    """
+    status = pod.get("status", {})
+    told = {c["type"]: c["status"] for c in status.get("conditions") or []}
+    is_split = told.get("ContainersReady") == "True" and told.get("Ready") == "False"
+    return is_split and status.get("phase") == "Running" and not pod["spec"].get("readinessGates")
 
 
 def pod_failure(pod: Manifest) -> str:
