@@ -203,6 +203,66 @@ def test_at_most_once_hands_out_nothing_that_could_not_be_committed(bed: Bed) ->
     assert bed.got == []
 
 
+def test_at_most_once_a_checkpoint_is_stored_before_it_returns(bed: Bed) -> None:
+    """A source that is killed right after it has sent has its note already: nothing of it is sent twice."""
+    seen: list[bytes | None] = []
+
+    def give(giver: Giver) -> bool | None:
+        first = int(giver.get_checkpoint() or b"0")
+        giver.checkpoint(str(first + 10).encode())
+        seen.append(bed.note())
+        giver.output_port.send(list(range(first, first + 10)))
+        return first + 10 >= 30
+
+    pipeline = bed.pair(give)
+    pipeline.giver.set_parameter("deliveryGuarantee", "at-most-once")
+    pipeline.giver.set_parameter("commitIntervalMs", 3_600_000)
+    PipelineExecutor(pipeline).start()
+    assert seen == [b"10", b"20", b"30"]
+    assert bed.got == list(range(30))
+
+
+def test_at_most_once_an_iteration_that_fails_after_its_checkpoint_is_not_repeated(bed: Bed) -> None:
+    def give(giver: Giver) -> bool | None:
+        first = int(giver.get_checkpoint() or b"0")
+        giver.checkpoint(str(first + 10).encode())
+        giver.output_port.send(list(range(first, first + 10)))
+        if first == 10 and len(giver.found) == 1 and giver.found[0] is None:
+            raise ValueError("broken")
+        return first + 10 >= 30
+
+    def start() -> None:
+        pipeline = bed.pair(give)
+        pipeline.giver.set_parameter("deliveryGuarantee", "at-most-once")
+        PipelineExecutor(pipeline).start()
+
+    with pytest.raises(PipelineFailedError):
+        start()
+    start()
+    assert len(bed.got) == len(set(bed.got))
+    assert set(range(10)) | set(range(20, 30)) <= set(bed.got)
+
+
+def test_at_most_once_a_checkpoint_behind_a_send_is_refused(bed: Bed) -> None:
+    pipeline = bed.pair(give_by_notes(stops_at=-1))
+    pipeline.giver.set_parameter("deliveryGuarantee", "at-most-once")
+    with pytest.raises(PipelineFailedError, match=r"checkpoint came after a send.*call it before send\(\)"):
+        PipelineExecutor(pipeline).start()
+
+
+def test_at_most_once_a_checkpoint_behind_a_commit_of_what_was_sent_is_stored(bed: Bed) -> None:
+    def give(giver: Giver) -> bool:
+        giver.output_port.send([1])
+        giver.output_port._session().commit_now()
+        giver.checkpoint(b"sent")
+        return True
+
+    pipeline = bed.pair(give)
+    pipeline.giver.set_parameter("deliveryGuarantee", "at-most-once")
+    PipelineExecutor(pipeline).start()
+    assert (bed.got, bed.note()) == ([1], b"sent")
+
+
 @pytest.mark.parametrize(("value", "error"), [("exactly-once", NotBuiltYetError), ("twice", ConfigurationError)])
 def test_other_guarantees_are_refused_at_start_by_name(bed: Bed, value: str, error: type[Exception]) -> None:
     pipeline = bed.pair(give_ten)

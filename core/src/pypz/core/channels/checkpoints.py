@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from pypz.core.channels.membership import Membership
-from pypz.core.channels.spi import MemberNote
+from pypz.core.channels.spi import Guarantee, MemberNote
 from pypz.core.commons.errors import CheckpointError
 
 CHECKPOINT_BYTES: Final = 2048
@@ -21,6 +22,8 @@ class Checkpoints:
         """Of an earlier start, or of the last unit that was closed."""
         self._open: bytes | None = None
         self._due: MemberNote | None = None
+        self.commit_at_once: Callable[[MemberNote], None]
+        """Stores a note before it returns; set by whoever commits."""
 
     # --- the operator ---
 
@@ -45,7 +48,20 @@ class Checkpoints:
             raise CheckpointError(
                 f"{place}: the operator has no open channel port, where its note would be kept; give it one"
             )
-        self._open = value
+        if m.guarantee is Guarantee.AT_MOST_ONCE:
+            self._store_at_once(place, value)
+        else:
+            self._open = value
+
+    def _store_at_once(self, place: str, value: bytes) -> None:
+        """At most once: the note is stored before anything is sent that would be sent again without it."""
+        if any(output.has_unfinished() for output in self._membership.outputs()):
+            raise CheckpointError(
+                f"{place} came after a send of the same iteration, which may be on its way already; the deliveryGuarantee "
+                "'at-most-once' needs the checkpoint first: call it before send()"
+            )
+        self.commit_at_once(MemberNote(value))
+        self._standing = value
 
     def get_checkpoint(self) -> bytes | None:
         """What the operator would find after a restart, if nothing more came; None for nothing."""

@@ -49,6 +49,7 @@ class Commits:
         """
         self._membership = membership
         self._checkpoints = checkpoints
+        checkpoints.commit_at_once = self._commit_note
         self._standing = standing
         self._interval_s = interval_s
         self._now = membership.clock.now
@@ -147,19 +148,34 @@ class Commits:
                 due = {**{key: value for key, value in self._due.items() if key[0] == end.info.name}, **mark.committed}
                 self._due = {key: value for key, value in self._due.items() if key[0] != end.info.name}
                 self._marks[end.info.name] = mark.consumed, mark.records
-            deadline = time.monotonic() + LAST_COMMIT_S
-            while True:
-                m.raise_failure()
-                try:
-                    _commit_on(m.loops[ends.address], Unit(due))
-                    break
-                except (RetriableError, TransportTimeoutError) as error:
-                    if time.monotonic() > deadline or m.is_stopped():
-                        raise
-                    self.tell_trouble(error)
+            self._commit_at_once(m.loops[ends.address], Unit(due))
             self._committed(due, {end.info.name: (mark.consumed, mark.records)})
 
+    def _commit_note(self, note: MemberNote) -> None:
+        """At most once: commit the member's note before it sends what the note tells of.
+
+        Raises:
+            TransportError: It cannot be committed; then nothing must be sent.
+        """
+        loop = self._membership.home_loop
+        assert loop is not None, "asked for before"
+        with self._committing:
+            self._commit_at_once(loop, Unit({}, note))
+
     # --- below: with `_committing` held ---
+
+    def _commit_at_once(self, loop: ClientLoop, unit: Unit) -> None:
+        m = self._membership
+        deadline = time.monotonic() + LAST_COMMIT_S
+        while True:
+            m.raise_failure()
+            try:
+                _commit_on(loop, unit)
+                return
+            except (RetriableError, TransportTimeoutError) as error:
+                if time.monotonic() > deadline or m.is_stopped():
+                    raise
+                self.tell_trouble(error)
 
     def _commit(self, wait: bool) -> bool:
         m = self._membership

@@ -418,9 +418,7 @@ class MemberSession:
     def commit_now(self) -> None:
         """Close the member's unit, all ports, and commit it before returning."""
         self._membership.raise_failure()
-        self._commits.close_unit()
-        if self._redelivery is not None:
-            self._redelivery.unit_closed()
+        self._close_unit()
         self._commits.commit_rest()
 
     def reject(self, port: ChannelPort, error: BaseException | str) -> None:

@@ -94,6 +94,8 @@ class OutputEnd:
         self._clock = clock
         self._any = _Lane(None)
         self._keyed: dict[int, _Lane] = {}
+        self._finished_records = 0
+        """Of iterations that have returned."""
         self._timer_set = False
         self._next_partition = first_partition
         self._sequences: dict[int, int] = {}
@@ -133,9 +135,14 @@ class OutputEnd:
     def mark_iteration(self) -> None:
         """What was added up to now belongs to iterations that returned."""
         with self._lock:
+            self._finished_records = self.records
             self._any.fence = len(self._any.parts)
             for lane in self._keyed.values():
                 lane.fence = len(lane.parts)
+
+    def has_unfinished(self) -> bool:
+        """Whether the iteration that is going on has added anything."""
+        return self.records != self._finished_records
 
     def drop_unfinished(self) -> None:
         """Forget what the failing iteration has added and nobody has sent yet."""

@@ -112,12 +112,14 @@ class Operator(Instance[Plugin], InstanceGroup, RegisteredInterface, ABC):
         which an operator without input resumes where it was killed. The last value of an iteration counts; that of an iteration
         that fails is forgotten. It outlives the run, as positions do, and belongs to this member, not to its replicas.
 
+        With ``deliveryGuarantee`` ``at-most-once`` it is committed before this returns, and comes before what is sent.
+
         Args:
             value: At most 2,048 bytes; ``b""`` forgets what is stored.
 
         Raises:
             CheckpointError: It is too large or not bytes, or the operator is not being executed, or has no channel port that is
-                open and could carry it.
+                open and could carry it; or, at most once, the iteration has sent something already.
         """
         self._pypz_checkpoints_now().checkpoint(value)
 
