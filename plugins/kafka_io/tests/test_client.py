@@ -286,3 +286,23 @@ def test_ten_idle_readers_wake_up_at_most_a_few_times_a_second(
     for thread in threads:
         thread.join(10)
     assert counted <= 10 * 2 * 3
+
+
+def test_a_writer_opened_anew_writes_to_partitions_that_were_added_meanwhile(
+    transport: KafkaTransport, channel: ChannelInfo, open_client: OpenClient, block: MakeBlock
+) -> None:
+    """By the producer that knows the topic as it was: a client's writers share it."""
+    client = open_client()
+    client.writer(channel).write(0, block("old"))
+    client.flush(10)
+    grown = transport.create_channel(ChannelSpec(channel.name, 5), 30)
+    assert (grown.partitions, grown.incarnation) == (5, channel.incarnation)
+    writer = client.writer(grown)
+    assert writer.partition_count() == 5
+    for number in range(5):
+        writer.write(number, block(f"new {number}"))
+    client.flush(10)
+    reader = client.reader(grown, "group", range(5))
+    for number in range(5):
+        reader.seek(number, "first")
+    assert sorted(texts(read(client, 6))) == ["new 0", "new 1", "new 2", "new 3", "new 4", "old"]
