@@ -243,3 +243,47 @@ def test_a_failing_iterations_records_are_dropped_in_every_partition() -> None:
     for number in range(3):
         assert read_all(transport, JsonCodec(), info, number) == [1]
     transport.close()
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("has_keys", [False, True])
+def test_partitions_added_under_a_writer_are_used_but_not_by_keys(framing: str, has_keys: bool) -> None:
+    """Keys would move while records of the old partitions are unread; the end is written to all all the same."""
+    transport = MemoryTransport(uuid.uuid4().hex)
+    info = transport.create_channel(ChannelSpec("c", 2), 1)
+    client = transport.open_client(Member("p", "p.w", 0, "s"), 1, Guarantee.AT_LEAST_ONCE)
+    output = OutputEnd(
+        client.writer(info),
+        info,
+        Origin("run", "w", 1, info.incarnation),
+        JsonCodec(),
+        linger_s=600,
+        send_timeout_s=600,
+        wake=client.wake,
+        stopped=lambda: False,
+        last_cause=lambda: "",
+        framing=framing,
+    )
+    port = ChannelOutputPort("out")
+    port._partitioner = Partitioner("key") if has_keys else None
+    port._encoder, port._is_by_record = JsonCodec(), framing == "record"
+    port._executing = FakeSession([output])  # type: ignore[assignment]
+
+    def send() -> None:
+        for key in range(40):
+            port.send([{"key": key}])
+            assert output.send_pending(wait=False)
+
+    send()
+    grown = transport.create_channel(ChannelSpec("c", 5), 1)
+    output.grow(client.writer(grown), grown)
+    send()
+    output.write_ends()
+    where = [{record["key"] for record in read_all(transport, JsonCodec(), grown, number)} for number in range(5)]
+    assert sum(map(len, where)) >= 40
+    if has_keys:
+        assert where[2:] == [set(), set(), set()]
+        assert not where[0] & where[1]
+    else:
+        assert all(where)
+    transport.close()

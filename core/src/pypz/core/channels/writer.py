@@ -223,7 +223,7 @@ class OutputEnd:
 
     def _send_singly(self, lane: _Lane, wait: bool) -> bool:
         """Send each part, which is one record, as a message of its own; what does not fit any more stays."""
-        count = self._partitions()
+        count = self._partitions() if lane.partition is None else 0
         sent = 0
         try:
             for part in lane.parts:
