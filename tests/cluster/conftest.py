@@ -97,6 +97,14 @@ def kubeconfig() -> str:
 
 
 @pytest.fixture(scope="session")
+def pypz_image(kubeconfig: str) -> str:
+    """The base image with pypz, made of this source and loaded into the cluster."""
+    build_image = Path(needed("PYPZ_TESTBED", "no way to load an image")) / "kubernetes" / "build-image"
+    run(build_image, PYPZ_IMAGE, ROOT, "--layers", "--build-arg", f"BASE_IMAGE={BASE_IMAGE}")
+    return PYPZ_IMAGE
+
+
+@pytest.fixture(scope="session")
 def project(kubeconfig: str, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The guide's project at its stage with images."""
     broker = needed("KAFKA_PODS_BOOTSTRAP", "no broker that pods reach")

@@ -52,6 +52,7 @@ KNOWN: Final = {
     "attach": Known("Stay with a deployed pipeline until it ends.", target="pypz.cli.deployment.attach:attach"),
     "logs": Known("Show the logs of a deployed pipeline.", target="pypz.cli.deployment.logs:logs"),
     "restart": Known("Start a deployed operator anew.", target="pypz.cli.deployment.change:restart"),
+    "scale": Known("Give a deployed operator another number of members.", target="pypz.cli.deployment.scale:scale"),
     "destroy": Known("Remove a deployed pipeline.", target="pypz.cli.deployment.change:destroy"),
     "render": Known("Write what deploying would make, as YAML.", target="pypz.cli.deployment.deploy:render"),
 }

@@ -236,6 +236,10 @@ class Scaling:
                 found.update({(group, number): count + lag.get(number, 0) for number, count in read.items()})
         return found
 
+    def generation(self) -> int:
+        """The newest generation of the roster."""
+        return max(self._roster(place).generation for place in self._places)
+
     # --- in between ---
 
     def carry_out(self, plan: ScalingPlan) -> Scaled:
@@ -254,7 +258,7 @@ class Scaling:
         positions = self._positions(plan.before)
         for port in self._inputs:
             self._refuse_lost(port, positions)
-        generation = max(self._roster(place).generation for place in self._places)
+        generation = self.generation()
         if plan.is_needed:
             generation += 1
             for place in self._places:

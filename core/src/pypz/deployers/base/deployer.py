@@ -13,6 +13,7 @@ from pypz.deployers.base.state import DeploymentState, MemberStatus
 from pypz.executors.commons import ExecutionMode
 
 if TYPE_CHECKING:
+    from pypz.core.channels.scaling import Scaled, ScalingPlan
     from pypz.core.specs.operator import Operator
     from pypz.core.specs.pipeline import Pipeline
 
@@ -59,6 +60,29 @@ class Deployer(ABC):
     @abstractmethod
     def destroy_operator(self, operator_full_name: str, force: bool = False, wait: bool = True) -> None:
         """Remove one operator of a pipeline."""
+
+    def plan_scaling(self, operator_full_name: str, members: int) -> ScalingPlan:
+        """Tell what `scale_operator` would change; nothing is changed.
+
+        Raises:
+            ConfigurationError: The operator cannot be scaled so, or this deployer scales nothing.
+        """
+        raise ConfigurationError(f"{type(self).__name__} cannot scale what it has deployed")
+
+    def scale_operator(
+        self, operator_full_name: str, members: int, on_plan: Callable[[ScalingPlan], None] = lambda plan: None
+    ) -> Scaled:
+        """Give an operator another number of members, in the same run; the others go on.
+
+        Args:
+            operator_full_name: Full name of the operator.
+            members: From now on, the operator itself included: one more than ``replicationFactor``.
+            on_plan: Called with what will change, before anything does.
+
+        Raises:
+            ConfigurationError: The operator cannot be scaled so, or this deployer scales nothing; nothing was changed.
+        """
+        raise ConfigurationError(f"{type(self).__name__} cannot scale what it has deployed")
 
     @abstractmethod
     def is_deployed(self, pipeline_name: str) -> bool:

@@ -21,6 +21,7 @@ from pypz.executors.commons import ExecutionMode
 from pypz.utils.k8s.errors import DeployedClassNotFoundError, DeploymentTypeError
 
 if TYPE_CHECKING:
+    from pypz.core.channels.scaling import Scaled, ScalingPlan
     from kubernetes.client import Configuration
 
 _LOG_OPTIONS: Final = {
@@ -176,6 +177,35 @@ class KubernetesDeployer(Deployer):
             DeploymentNotFoundException: The operator is not deployed.
         """
         self._deployments().destroy_operator(operator_full_name, force, wait)
+
+    def plan_scaling(self, operator_full_name: str, members: int) -> ScalingPlan:
+        """Tell what `scale_operator` would change; nothing is changed.
+
+        Raises:
+            DeploymentNotFoundException: The operator is not deployed.
+            ConfigurationError: It cannot be scaled so; says why, and what can be done.
+        """
+        return self._deployments().rescaling(operator_full_name, members).plan()
+
+    def scale_operator(
+        self, operator_full_name: str, members: int, on_plan: Callable[[ScalingPlan], None] = lambda plan: None
+    ) -> Scaled:
+        """Give an operator another number of members, in the same run; the other operators go on.
+
+        Its members commit and stop, their partitions are handed over, then as many as asked for start. The locations of
+        its channels must be reachable from here.
+
+        Args:
+            operator_full_name: Full name of the operator.
+            members: From now on, the operator itself included: one more than ``replicationFactor``.
+            on_plan: Called with what will change, before anything does.
+
+        Raises:
+            DeploymentNotFoundException: The operator is not deployed.
+            ConfigurationError: It cannot be scaled so, or a location cannot be reached; nothing was changed.
+            DeploymentException: A member did not stop in time; all go on as they were.
+        """
+        return self._deployments().rescaling(operator_full_name, members).carry_out(on_plan)
 
     def is_deployed(self, pipeline_name: str) -> bool:
         """Tell whether a pipeline of this name is deployed and not being removed."""

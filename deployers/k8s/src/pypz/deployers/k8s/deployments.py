@@ -23,6 +23,7 @@ from pypz.deployers.k8s.plan import (
     selector_of,
 )
 from pypz.deployers.k8s.refusals import explained
+from pypz.deployers.k8s.scaling import Rescaling
 from pypz.deployers.k8s.states import (
     Group,
     groups_of,
@@ -213,6 +214,10 @@ class Deployments:
         made = self._api.create(renewed(job))
         if wait:
             self._await_pods(full_name.partition(".")[0], {made["metadata"]["name"]: _size(made)})
+
+    def rescaling(self, full_name: str, members: int) -> Rescaling:
+        """Another number of members for an operator."""
+        return Rescaling(self._api, self._say, full_name, members)
 
     def destroy_operator(self, full_name: str, force: bool, wait: bool) -> None:
         """Remove the Job of an operator with its pods."""

@@ -47,6 +47,17 @@ def owner_manifest(plan: PipelinePlan) -> Manifest:
     }
 
 
+def config_manifest(plan: PipelinePlan) -> Manifest:
+    """Make the ConfigMap that holds the DTO; it never changes."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _metadata(plan, plan.config_name, "config", None, {}),
+        "data": {CONFIG_KEY: plan.config},
+        "immutable": True,
+    }
+
+
 def dependent_manifests(plan: PipelinePlan) -> list[Manifest]:
     """Make all other objects of the pipeline, in the order in which they are to be created.
 
@@ -60,15 +71,7 @@ def dependent_manifests(plan: PipelinePlan) -> list[Manifest]:
             f"{plan.name}: its description takes {size:,} bytes, Kubernetes stores {MAX_CONFIG_BYTES:,} at most; "
             "give large parameters by a file in the image or by a volume"
         )
-    made = [
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": _metadata(plan, plan.config_name, "config", None, {}),
-            "data": {CONFIG_KEY: plan.config},
-            "immutable": True,
-        }
-    ]
+    made = [config_manifest(plan)]
     made += [_secret(plan, operator) for operator in plan.operators if operator.secret_keys]
     return made + [_job(plan, operator) for operator in plan.operators]
 

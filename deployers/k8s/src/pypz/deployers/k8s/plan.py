@@ -16,6 +16,8 @@ CONTAINER: Final = "operator"
 FULL_NAME: Final = "pypz.io/full-name"
 RUN: Final = "pypz.io/run"
 ENDED_BECAUSE: Final = "pypz.io/ended-because"
+SCALING: Final = "pypz.io/scaling"
+"""Of the pipeline's ConfigMap: manifest of a Job that scaling is about to replace."""
 INSTANCE_TYPE: Final = "pypz.io/instance-type"
 PART_OF: Final = "pypz.io/part-of"
 INSTANCE_NAME: Final = "pypz.io/instance-name"
@@ -62,12 +64,17 @@ class PipelinePlan:
     @property
     def config_name(self) -> str:
         """Name of the ConfigMap that holds the DTO: changes with its content. No owner's name has a dot."""
-        return f"{self.owner_name}.config-{hashlib.sha256(self.config.encode()).hexdigest()[:10]}"
+        return config_name(self.name, self.config)
 
 
 def owner_name(pipeline: str) -> str:
     """Name of the ConfigMap that stands for a deployed pipeline, and of the Secret beside it."""
     return "pypz-" + object_name(pipeline, limit=MAX_LABEL - len("pypz-"))
+
+
+def config_name(pipeline: str, config: str) -> str:
+    """Name of the ConfigMap that holds a pipeline's DTO."""
+    return f"{owner_name(pipeline)}.config-{hashlib.sha256(config.encode()).hexdigest()[:10]}"
 
 
 def job_name(pipeline: str, operator: str) -> str:

@@ -11,7 +11,7 @@ from pypz.utils.k8s.errors import DeploymentException
 from pypz.utils.k8s.names import MAX_LABEL
 
 RIGHTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
-    ("", "configmaps"): ("create", "delete", "get", "list", "watch"),
+    ("", "configmaps"): ("create", "delete", "get", "list", "patch", "watch"),
     ("", "secrets"): ("create", "delete", "list", "watch"),
     ("batch", "jobs"): ("create", "delete", "get", "list", "patch", "watch"),
     ("", "pods"): ("delete", "list", "watch"),

@@ -1,0 +1,252 @@
+"""Another number of members for one operator of a deployed pipeline, in the same run.
+
+Its Job is suspended, so that all members commit and stop; the core hands their partitions over; then a Job of the new size
+takes its place. What fails before the hand-over lets the old Job go on. A deployer that dies in between leaves a Job that is
+suspended, or its manifest in an annotation of the pipeline's ConfigMap: scaling once more goes on from there.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pypz.core.channels.port import channel_ports_of
+from pypz.core.channels.retiring import Place, places_at
+from pypz.core.channels.run import address_of_port, status_name
+from pypz.core.channels.scaling import Scaled, Scaling, ScalingPlan
+from pypz.core.commons.errors import ConfigurationError, TransportError
+from pypz.core.commons.secrets import conceal
+from pypz.core.hooks.host import PluginHost
+from pypz.core.specs.instance import Internals
+from pypz.core.specs.operator import Operator
+from pypz.core.specs.pipeline import Pipeline
+from pypz.deployers.k8s.api import ClusterApi, Manifest
+from pypz.deployers.k8s.attaching import LEEWAY_S
+from pypz.deployers.k8s.manifests import config_manifest, owned, renewed
+from pypz.deployers.k8s.plan import CONFIG_KEY, FULL_NAME, RUN, SCALING, PipelinePlan, job_name, owner_name, selector_of
+from pypz.deployers.k8s.states import has_failed, is_finished, pods_of
+from pypz.deployers.k8s.watching import Watcher
+from pypz.utils.k8s.errors import DeploymentException, DeploymentNotFoundException
+
+ENDED: tuple[str, ...] = ("Succeeded", "Failed")
+"""Phases of pods that run no more."""
+
+
+@dataclass(frozen=True)
+class _Deployed:
+    """The operator as it is deployed, and its channels as seen from here."""
+
+    owner: Manifest
+    job: Manifest
+    """As it is, or as it was before a deployer died that had removed it."""
+    is_gone: bool
+    """The Job was removed already."""
+    operator: Operator
+    """As it is to be."""
+    config: str
+    """The pipeline's description as it is to be."""
+    scaling: Scaling
+
+
+class Rescaling:
+    """Changes one operator."""
+
+    def __init__(self, api: ClusterApi, say: Callable[[str], None], full_name: str, members: int) -> None:
+        """Prepare.
+
+        Args:
+            api: The namespace.
+            say: Told what people should know.
+            full_name: Of the operator.
+            members: From now on, the operator itself included.
+        """
+        self._api = api
+        self._say = say
+        self._full_name = full_name
+        self._pipeline, _, self._name = full_name.partition(".")
+        self._members = members
+
+    def plan(self) -> ScalingPlan:
+        """Tell what would change; nothing is."""
+        with self._opened() as deployed:
+            return deployed.scaling.plan()
+
+    def carry_out(self, on_plan: Callable[[ScalingPlan], None]) -> Scaled:
+        """Stop, hand over, start.
+
+        Raises:
+            ConfigurationError: It cannot be scaled so; nothing was changed.
+            DeploymentException: Its members did not stop in time; they go on.
+        """
+        with self._opened() as deployed:
+            plan = deployed.scaling.plan()
+            on_plan(plan)
+            if not plan.is_needed and not self._is_unfinished(deployed):
+                return Scaled(plan, deployed.scaling.generation(), {})
+            is_done = False
+            try:
+                if not deployed.is_gone:
+                    self._stop(deployed.job)
+                scaled = deployed.scaling.carry_out(plan)
+                is_done = True
+            finally:
+                if not is_done and not deployed.is_gone:
+                    self._api.patch("Job", deployed.job["metadata"]["name"], {"spec": {"suspend": False}})
+            self._start(deployed)
+        return scaled
+
+    # --- below ---
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[_Deployed]:
+        owner = self._api.get("ConfigMap", owner_name(self._pipeline))
+        found = None if owner is None else self._api.get("ConfigMap", owner["data"]["config"])
+        if owner is None or found is None:
+            raise DeploymentNotFoundException(f"{self._pipeline} is not deployed in namespace {self._api.namespace!r}")
+        operator = self._operator_in(found["data"][CONFIG_KEY])
+        job = self._api.get("Job", job_name(self._pipeline, self._name))
+        kept = owner["metadata"].get("annotations", {}).get(SCALING)
+        if job is None and kept and json.loads(kept)["metadata"]["annotations"][FULL_NAME] == self._full_name:
+            known = json.loads(kept)
+        elif job is None:
+            raise DeploymentNotFoundException(f"{self._full_name} was destroyed, though its pipeline is deployed")
+        elif is_finished(job):
+            state = "has failed" if has_failed(job) else "has ended"
+            raise ConfigurationError(f"{self._full_name} {state}: there is nothing left to rescale")
+        else:
+            known = job
+        operator.set_parameter("replicationFactor", self._members - 1)
+        whole = operator.get_context()
+        assert whole is not None, "it is one of a pipeline's"
+        with self._secrets(), self._places(operator) as places:
+            run = known["metadata"]["annotations"][RUN]
+            yield _Deployed(
+                owner, known, job is None, operator, str(whole), Scaling(places, operator, run, self._members)
+            )
+
+    def _operator_in(self, config: str) -> Operator:
+        if self._members < 1:
+            raise ConfigurationError(
+                f"{self._full_name}: {self._members} members are asked for, expected 1 or more; "
+                f"`pypz destroy {self._full_name}` removes it"
+            )
+        pipeline: Pipeline = Pipeline.create_from_string(config, mock_nonexistent=True)
+        principals = {o.get_simple_name(): o for o in Internals(pipeline).nested_instances.values() if o.is_principal()}
+        if self._name not in principals:
+            raise DeploymentNotFoundException(
+                f"{self._pipeline} has no operator {self._full_name!r}; it has: "
+                f"{', '.join(f'{self._pipeline}.{name}' for name in principals)}"
+            )
+        found: Operator = principals[self._name]
+        return found
+
+    @contextlib.contextmanager
+    def _secrets(self) -> Iterator[None]:
+        """Let references to the operator's secrets resolve here, as they do in its pods."""
+        found: dict[str, str] = {}
+        for secret in self._api.list("Secret", selector_of(self._pipeline)).items:
+            if secret["metadata"]["name"] == job_name(self._pipeline, self._name):
+                found = {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
+        mine = {key: value for key, value in found.items() if key not in os.environ}
+        os.environ.update(mine)
+        try:
+            yield
+        finally:
+            for key in mine:
+                os.environ.pop(key, None)
+
+    @contextlib.contextmanager
+    def _places(self, operator: Operator) -> Iterator[list[Place]]:
+        ports = channel_ports_of(operator)
+        addresses = [address_of_port(port) for port in ports]
+        missing = [port for port, address in zip(ports, addresses, strict=True) if address is None]
+        if missing:
+            raise ConfigurationError(
+                f"{self._full_name}.{missing[0].get_simple_name()}: its channelLocation or channelConfig refers to an "
+                "environment variable that is set neither here nor in the operator's Secret"
+            )
+        locations = [(address[0], dict(address[1])) for address in dict.fromkeys(addresses) if address is not None]
+        with contextlib.ExitStack() as opened:
+            try:
+                places = opened.enter_context(
+                    places_at(PluginHost.default(), status_name(operator.get_context()), locations)
+                )
+            except TransportError as error:
+                shown = ", ".join(str(conceal({"channelLocation": one})["channelLocation"]) for one, _ in locations)
+                raise ConfigurationError(
+                    f"{self._full_name}: scaling moves what stands committed at {shown}, which cannot be reached from "
+                    f"here: {error}; scale from where it can, such as a pod of the cluster. Nothing was changed"
+                ) from error
+            yield places
+
+    def _is_unfinished(self, deployed: _Deployed) -> bool:
+        """Whether an earlier scaling was broken off behind the hand-over."""
+        spec = deployed.job["spec"]
+        return deployed.is_gone or bool(spec.get("suspend")) or int(spec["completions"]) != self._members
+
+    def _stop(self, job: Manifest) -> None:
+        """Let all members commit and end."""
+        name = job["metadata"]["name"]
+        grace_s = int(job["spec"]["template"]["spec"]["terminationGracePeriodSeconds"])
+        with Watcher(self._api, selector_of(self._pipeline), "Job", "Pod", say=self._say) as seen:
+            self._api.patch("Job", name, {"spec": {"suspend": True}})
+
+            def running() -> list[Manifest]:
+                pods = pods_of(job, seen.objects["Pod"].values())
+                return [pod for pod in pods if pod.get("status", {}).get("phase") not in ENDED]
+
+            if not seen.wait_until(lambda: not running(), time.monotonic() + grace_s + LEEWAY_S):
+                names = ", ".join(pod["metadata"]["name"] for pod in running())
+                raise DeploymentException(f"{self._full_name}: did not stop in time: {names}; it goes on as it was")
+
+    def _start(self, deployed: _Deployed) -> None:
+        """Put a Job of the new size, which reads the new description, in the place of the old one."""
+        owner = deployed.owner
+        described = PipelinePlan(self._pipeline, owner["data"]["run"], deployed.config)
+        name = described.config_name
+        if self._api.get("ConfigMap", name) is None:
+            self._api.create(owned(config_manifest(described), owner))
+        job = self._resized(deployed.job, name)
+        annotations = {"annotations": {SCALING: json.dumps(renewed(deployed.job))}}
+        self._api.patch("ConfigMap", owner["metadata"]["name"], {"metadata": annotations, "data": {"config": name}})
+        if not deployed.is_gone:
+            self._remove(deployed.job)
+        self._api.create(job)
+        self._api.patch("ConfigMap", owner["metadata"]["name"], {"metadata": {"annotations": {SCALING: None}}})
+        self._forget_configs(name)
+
+    def _resized(self, job: Manifest, config: str) -> Manifest:
+        made = renewed(job)
+        made["spec"].update(completions=self._members, parallelism=self._members)
+        for volume in made["spec"]["template"]["spec"]["volumes"]:
+            if volume.get("configMap", {}).get("name", "").startswith(f"{owner_name(self._pipeline)}.config-"):
+                volume["configMap"]["name"] = config
+        return made
+
+    def _remove(self, job: Manifest) -> None:
+        name, uid = job["metadata"]["name"], job["metadata"]["uid"]
+        with Watcher(self._api, selector_of(self._pipeline), "Job", say=self._say) as seen:
+            self._api.delete("Job", name, uid=uid)
+
+            def is_gone() -> bool:
+                return bool(seen.objects["Job"].get(name, {"metadata": {}})["metadata"].get("uid") != uid)
+
+            if not seen.wait_until(is_gone, time.monotonic() + LEEWAY_S):
+                raise DeploymentException(f"Job {name} was not removed in time; scale once more to go on")
+
+    def _forget_configs(self, newest: str) -> None:
+        """Remove descriptions that no Job reads any more; the other operators' Jobs go on with theirs."""
+        used = {newest} | {
+            volume.get("configMap", {}).get("name", "")
+            for job in self._api.list("Job", selector_of(self._pipeline)).items
+            for volume in job["spec"]["template"]["spec"].get("volumes", [])
+        }
+        for config in self._api.list("ConfigMap", selector_of(self._pipeline)).items:
+            name = config["metadata"]["name"]
+            if name.startswith(f"{owner_name(self._pipeline)}.config-") and name not in used:
+                self._api.delete("ConfigMap", name)
