@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.broker, pytest.mark.slow]
 
 KINDS = ("ConfigMap", "Secret", "Job", "Pod")
 TOTAL = 30_000
-CODE = '''
+CODE = """
 import threading
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
@@ -115,7 +115,7 @@ class Scaled(Pipeline):
         self.sink = Sink()
         self.worker.input.connect(self.source.output)
         self.sink.input.connect(self.worker.output)
-'''
+"""
 
 
 @pytest.fixture

@@ -21,8 +21,9 @@ from pypz.executors.commons import ExecutionMode
 from pypz.utils.k8s.errors import DeployedClassNotFoundError, DeploymentTypeError
 
 if TYPE_CHECKING:
-    from pypz.core.channels.scaling import Scaled, ScalingPlan
     from kubernetes.client import Configuration
+
+    from pypz.core.channels.scaling import Scaled, ScalingPlan
 
 _LOG_OPTIONS: Final = {
     "container": "container",
