@@ -203,11 +203,16 @@ def status(deployer: KubernetesDeployer, name: str) -> None:
     deployer.retrieve_pipeline_status(name)
 
 
+def scale(deployer: KubernetesDeployer, name: str) -> None:
+    deployer.scale_operator(f"{name}.other", 2)
+
+
 NEEDED: dict[tuple[str, str], tuple[Callable[[str], Any], Action]] = {
     ("configmaps", "create"): (pending, deploy),
     ("configmaps", "delete"): (pending, destroy),
     ("configmaps", "get"): (pending, status),
     ("configmaps", "list"): (pending, list_all),
+    ("configmaps", "patch"): (pending, scale),
     ("configmaps", "watch"): (pending, destroy),
     ("secrets", "create"): (pending, deploy),
     ("secrets", "delete"): (pending, destroy),

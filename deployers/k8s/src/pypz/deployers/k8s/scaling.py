@@ -13,7 +13,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from pypz.core.channels.port import channel_ports_of
 from pypz.core.channels.retiring import Place, places_at
@@ -37,22 +36,6 @@ ENDED: tuple[str, ...] = ("Succeeded", "Failed")
 """Phases of pods that run no more."""
 
 
-@dataclass(frozen=True)
-class _Deployed:
-    """The operator as it is deployed, and its channels as seen from here."""
-
-    owner: Manifest
-    job: Manifest
-    """As it is, or as it was before a deployer died that had removed it."""
-    is_gone: bool
-    """The Job was removed already."""
-    operator: Operator
-    """As it is to be."""
-    config: str
-    """The pipeline's description as it is to be."""
-    scaling: Scaling
-
-
 class Rescaling:
     """Changes one operator."""
 
@@ -73,8 +56,9 @@ class Rescaling:
 
     def plan(self) -> ScalingPlan:
         """Tell what would change; nothing is."""
-        with self._opened() as deployed:
-            return deployed.scaling.plan()
+        _, job, _, config = self._found()
+        with self._opened(config, job) as (scaling, _):
+            return scaling.plan()
 
     def carry_out(self, on_plan: Callable[[ScalingPlan], None]) -> Scaled:
         """Stop, hand over, start.
@@ -83,51 +67,64 @@ class Rescaling:
             ConfigurationError: It cannot be scaled so; nothing was changed.
             DeploymentException: Its members did not stop in time; they go on.
         """
-        with self._opened() as deployed:
-            plan = deployed.scaling.plan()
-            on_plan(plan)
-            if not plan.is_needed and not self._is_unfinished(deployed):
-                return Scaled(plan, deployed.scaling.generation(), {})
-            is_done = False
-            try:
-                if not deployed.is_gone:
-                    self._stop(deployed.job)
-                scaled = deployed.scaling.carry_out(plan)
-                is_done = True
-            finally:
-                if not is_done and not deployed.is_gone:
-                    self._api.patch("Job", deployed.job["metadata"]["name"], {"spec": {"suspend": False}})
-            self._start(deployed)
+        owner, job, is_gone, config = self._found()
+        self._note_down(owner, job)  # first of all: without the right to do so nothing is touched
+        is_handed_over = is_stopped = False
+        try:
+            with self._opened(config, job) as (scaling, described):
+                plan = scaling.plan()
+                on_plan(plan)
+                if not plan.is_needed and not self._is_unfinished(job, is_gone):
+                    return Scaled(plan, scaling.generation(), {})
+                is_stopped = True
+                if not is_gone:
+                    self._stop(job)
+                scaled = scaling.carry_out(plan)
+            is_handed_over = True
+            self._start(owner, job, is_gone, described)
+        finally:
+            if not is_handed_over and is_stopped and not is_gone:
+                self._api.patch("Job", job["metadata"]["name"], {"spec": {"suspend": False}})
+            if not is_gone and not is_handed_over:
+                self._note_down(owner, None)
         return scaled
 
     # --- below ---
 
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[_Deployed]:
+    def _found(self) -> tuple[Manifest, Manifest, bool, str]:
+        """The pipeline's ConfigMap; the operator's Job, or as it was before a deployer died that had removed it; whether
+        it is gone; the pipeline's description.
+        """
         owner = self._api.get("ConfigMap", owner_name(self._pipeline))
         found = None if owner is None else self._api.get("ConfigMap", owner["data"]["config"])
         if owner is None or found is None:
             raise DeploymentNotFoundException(f"{self._pipeline} is not deployed in namespace {self._api.namespace!r}")
-        operator = self._operator_in(found["data"][CONFIG_KEY])
+        config = found["data"][CONFIG_KEY]
+        self._operator_in(config)
         job = self._api.get("Job", job_name(self._pipeline, self._name))
         kept = owner["metadata"].get("annotations", {}).get(SCALING)
         if job is None and kept and json.loads(kept)["metadata"]["annotations"][FULL_NAME] == self._full_name:
-            known = json.loads(kept)
-        elif job is None:
+            return owner, json.loads(kept), True, config
+        if job is None:
             raise DeploymentNotFoundException(f"{self._full_name} was destroyed, though its pipeline is deployed")
-        elif is_finished(job):
+        if is_finished(job):
             state = "has failed" if has_failed(job) else "has ended"
             raise ConfigurationError(f"{self._full_name} {state}: there is nothing left to rescale")
-        else:
-            known = job
+        return owner, job, False, config
+
+    def _note_down(self, owner: Manifest, job: Manifest | None) -> None:
+        """Keep the Job's manifest with the pipeline, as long as it may be gone."""
+        kept = None if job is None else json.dumps(renewed(job))
+        self._api.patch("ConfigMap", owner["metadata"]["name"], {"metadata": {"annotations": {SCALING: kept}}})
+
+    @contextlib.contextmanager
+    def _opened(self, config: str, job: Manifest) -> Iterator[tuple[Scaling, str]]:
+        """The operator's channels as seen from here, and the pipeline's description as it is to be."""
+        operator = self._operator_in(config)
         operator.set_parameter("replicationFactor", self._members - 1)
-        whole = operator.get_context()
-        assert whole is not None, "it is one of a pipeline's"
+        run = job["metadata"]["annotations"][RUN]
         with self._secrets(), self._places(operator) as places:
-            run = known["metadata"]["annotations"][RUN]
-            yield _Deployed(
-                owner, known, job is None, operator, str(whole), Scaling(places, operator, run, self._members)
-            )
+            yield Scaling(places, operator, run, self._members), str(operator.get_context())
 
     def _operator_in(self, config: str) -> Operator:
         if self._members < 1:
@@ -184,10 +181,10 @@ class Rescaling:
                 ) from error
             yield places
 
-    def _is_unfinished(self, deployed: _Deployed) -> bool:
+    def _is_unfinished(self, job: Manifest, is_gone: bool) -> bool:
         """Whether an earlier scaling was broken off behind the hand-over."""
-        spec = deployed.job["spec"]
-        return deployed.is_gone or bool(spec.get("suspend")) or int(spec["completions"]) != self._members
+        spec = job["spec"]
+        return is_gone or bool(spec.get("suspend")) or int(spec["completions"]) != self._members
 
     def _stop(self, job: Manifest) -> None:
         """Let all members commit and end."""
@@ -204,20 +201,17 @@ class Rescaling:
                 names = ", ".join(pod["metadata"]["name"] for pod in running())
                 raise DeploymentException(f"{self._full_name}: did not stop in time: {names}; it goes on as it was")
 
-    def _start(self, deployed: _Deployed) -> None:
+    def _start(self, owner: Manifest, job: Manifest, is_gone: bool, config: str) -> None:
         """Put a Job of the new size, which reads the new description, in the place of the old one."""
-        owner = deployed.owner
-        described = PipelinePlan(self._pipeline, owner["data"]["run"], deployed.config)
+        described = PipelinePlan(self._pipeline, owner["data"]["run"], config)
         name = described.config_name
         if self._api.get("ConfigMap", name) is None:
             self._api.create(owned(config_manifest(described), owner))
-        job = self._resized(deployed.job, name)
-        annotations = {"annotations": {SCALING: json.dumps(renewed(deployed.job))}}
-        self._api.patch("ConfigMap", owner["metadata"]["name"], {"metadata": annotations, "data": {"config": name}})
-        if not deployed.is_gone:
-            self._remove(deployed.job)
-        self._api.create(job)
-        self._api.patch("ConfigMap", owner["metadata"]["name"], {"metadata": {"annotations": {SCALING: None}}})
+        self._api.patch("ConfigMap", owner["metadata"]["name"], {"data": {"config": name}})
+        if not is_gone:
+            self._remove(job)
+        self._api.create(self._resized(job, name))
+        self._note_down(owner, None)
         self._forget_configs(name)
 
     def _resized(self, job: Manifest, config: str) -> Manifest:
