@@ -201,7 +201,7 @@ def test_scaled_up_and_down_with_records_under_way_nothing_is_lost_and_all_end(
         assert len(deployer.retrieve_pipeline_state(name)) == 2 + members
         deployed = deployer.retrieve_deployed_pipeline(name)
         assert deployed is not None
-        assert deployed.worker.get_group_size() == members  # type: ignore[attr-defined]
+        assert deployed.worker.get_group_size() == members
         await_received(deployer, name, 6_000 if members == 4 else 12_000)
 
     with pytest.raises(ConfigurationError, match="0 members are asked for, expected 1 or more"):
