@@ -284,7 +284,7 @@ async def test_v_leaves_lower_levels_out_and_c_brings_them_back() -> None:
         for _ in range(3):
             await pilot.press("v")
             shown.append((what(pane).partition(" · ")[0], what(pane).split(" · ")[2]))
-        assert shown == [("2 lines", "WARNING and above"), ("1 lines", "errors"), ("5 lines", "all levels")]
+        assert shown == [("2 lines", "WARNING and above"), ("1 line", "errors"), ("5 lines", "all levels")]
         await pilot.press("v", "v", "c")
         assert what(pane) == "5 lines · all operators · all levels · following"
 
@@ -294,7 +294,7 @@ async def test_slash_shows_lines_with_a_text_only() -> None:
         fill(pane)
         await pilot.press("slash", *"DISK", "enter")
         assert [row.split()[-1] for row in pane.view.rows] == ["slow"]
-        assert what(pane) == "1 lines · all operators · all levels · with 'DISK' · following"
+        assert what(pane) == "1 line · all operators · all levels · with 'DISK' · following"
         await pilot.press("c")
         assert len(pane.view.rows) == 7
 
@@ -329,6 +329,11 @@ async def test_new_lines_are_followed_until_somebody_scrolls_up() -> None:
         await until(pilot, lambda: pane.view.scroll_offset.y == pane.view.max_scroll_y)
         pane._streams.take(record(102))
         await until(pilot, lambda: len(pane.view.rows) == 106)
+        await pilot.press("v")
+        await until(pilot, lambda: len(pane.view.rows) == 4)
+        await pilot.press("c")
+        await until(pilot, lambda: len(pane.view.rows) == 106)
+        assert pane.view.is_following
         await until(pilot, lambda: pane.view.scroll_offset.y == pane.view.max_scroll_y)
 
 

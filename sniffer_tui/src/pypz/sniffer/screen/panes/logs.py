@@ -96,12 +96,12 @@ class LinesView(ScrollView, can_focus=True):
         return self._rows[top + y].crop_extend(left, left + width, None).apply_style(self.rich_style)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Follow as long as the last row is to be seen."""
+        """Follow as long as the last row is to be seen; that there are fewer rows now is no scrolling."""
         super().watch_scroll_y(old_value, new_value)
-        if new_value < old_value:
-            self.is_following = False
-        elif new_value >= self.max_scroll_y:
+        if new_value >= self.max_scroll_y:
             self.is_following = True
+        elif new_value < old_value:
+            self.is_following = False
 
 
 class LogsPane(Pane):
@@ -273,7 +273,7 @@ class LogsPane(Pane):
                 names[0] if len(names) == 1 else f"{picture.selection.group.rpartition('.')[2]}, {len(names)} members"
             )
         level = {"DEBUG": "all levels", "ERROR": "errors"}.get(self._level, f"{self._level} and above")
-        parts = [f"{self._count:,} lines", whose, level]
+        parts = ["1 line" if self._count == 1 else f"{self._count:,} lines", whose, level]
         if self._text:
             parts.append(f"with '{self._text}'")
         parts.append("following" if self.view.is_following else "not following (space, End)")
