@@ -15,7 +15,7 @@ from pypz.sniffer.graph.drawing import MARK, Drawing, drawing_of
 from pypz.sniffer.model import PipelineModel
 from pypz.sniffer.picture import Picture
 from pypz.sniffer.reasons import diagnose
-from pypz.sniffer.screen.app import SnifferApp
+from pypz.sniffer.screen.app import PANES, SnifferApp
 from pypz.sniffer.screen.panes.graph import GraphView
 
 
@@ -200,12 +200,12 @@ async def test_z_tells_more_or_less_and_0_fits_again() -> None:
         assert seen == [first + 1, first + 2, first + 1, first, first + 1, first]
 
 
-async def test_hjkl_pan_and_the_selection_is_brought_back_into_sight() -> None:
+async def test_capital_hjkl_and_shift_with_arrows_pan_and_the_selection_is_brought_back_into_sight() -> None:
     async with screen(told(many()), (80, 24)) as (app, pilot, view):
-        await pilot.press("l", "l", "j")
+        await pilot.press("L", "shift+right", "J")
         await pilot.pause()
         assert (view.scroll_offset.x, view.scroll_offset.y) == (16, min(4, view.max_scroll_y))
-        await pilot.press("h", "k")
+        await pilot.press("H", "K")
         await pilot.pause()
         assert (view.scroll_offset.x, view.scroll_offset.y) == (8, 0)
         await pilot.press("slash", *"op99", "enter")
@@ -218,6 +218,14 @@ async def test_hjkl_pan_and_the_selection_is_brought_back_into_sight() -> None:
         assert left <= place.x
         assert place.x + place.width <= left + view.size.width
         assert top <= place.y < top + view.size.height
+
+
+async def test_keys_of_panes_reach_them_from_the_graph() -> None:
+    for entry in PANES:
+        async with screen(told(several())) as (app, pilot, _):
+            await pilot.press(entry.key)
+            await pilot.pause()
+            assert app.pane(entry.title).display
 
 
 async def test_a_click_selects_and_a_double_click_folds() -> None:
@@ -250,7 +258,7 @@ async def test_the_mouse_drags_the_graph_along() -> None:
 @pytest.mark.parametrize("size", [(20, 5), (1, 1), (80, 24), (300, 80)])
 async def test_any_size_is_drawn(size: tuple[int, int]) -> None:
     async with screen(told(several()), size) as (app, pilot, view):
-        await pilot.press("down", "right", "z", "enter", "l", "j", "slash", "a", "escape")
+        await pilot.press("down", "right", "z", "enter", "L", "J", "slash", "a", "escape")
         await pilot.resize_terminal(20, 5)
         await pilot.pause()
         await pilot.resize_terminal(*size)

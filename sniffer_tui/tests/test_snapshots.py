@@ -1,6 +1,7 @@
 """The screen as it looks, in three sizes and three ways of colour, compared with files that were looked at.
 
-After a wanted change write them anew, and look at them: ``PYPZ_WRITE_SNAPSHOTS=1 python -m pytest sniffer_tui/tests/test_snapshots.py``.
+After a wanted change write them anew, and look at them:
+``PYPZ_WRITE_SNAPSHOTS=1 python -m pytest sniffer_tui/tests/test_snapshots.py``.
 A file has the lines of the screen, then which style each run of cells has, then the styles.
 """
 

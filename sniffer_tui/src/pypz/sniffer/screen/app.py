@@ -75,6 +75,8 @@ PANES: Final[Sequence[PaneEntry]] = (
 MORE_KEYS: Final = (
     ("arrows", "move; also Page Up, Page Down, Home, End"),
     ("enter", "fold or unfold the replicas of this operator"),
+    ("H J K L", "move the graph; also Shift and arrows, mouse"),
+    ("z Z 0", "tell more or less in each box; as much as fits"),
     ("tab", "the other pane, where two are shown"),
     ("esc", "back to the operators"),
 )

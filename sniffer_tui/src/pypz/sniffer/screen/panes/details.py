@@ -54,4 +54,4 @@ def _text(line: Line) -> Text:
         text = Text(line.label, "bold")
         return text.append(f"  {line.text}", STYLES["dim"]) if line.text else text
     label = f"{line.label:<{LABEL}}" if line.label else "  "
-    return Text(label, STYLES["dim"]).append(line.text, STYLES[line.tone])
+    return Text().append(label, STYLES["dim"]).append(line.text, STYLES[line.tone])
