@@ -13,7 +13,7 @@ import pytest
 from chaos_line import ChaosLine
 
 from pypz.core.commons.errors import PipelineFailedError
-from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef
+from pypz.core.hooks.events import ChannelStatus, ErrorInfo, LogRecord, OperatorRef
 from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.receiver import Receiver
 from pypz.core.hooks.spec import hookimpl
@@ -25,6 +25,11 @@ class Killer:
 
     def __init__(self) -> None:
         self.killed: list[OperatorRef] = []
+        self.lines: list[tuple[str, int]] = []
+
+    @hookimpl
+    def pypz_log(self, record: LogRecord) -> None:
+        self.lines.append((record.operator.name, record.number))
 
     @hookimpl
     def pypz_channel_status(self, status: ChannelStatus) -> None:
@@ -68,6 +73,7 @@ def test_a_viewer_of_the_status_stream_learns_of_a_killed_process(tmp_path: Path
         with pytest.raises(PipelineFailedError, match="137"):
             PipelineExecutor(pipeline, isolation="process", host=host).start()
         assert viewer.has_ended.wait(30)
+        assert host.flush(30)
         facts = transport.open_status(name, create=False).facts()
     finally:
         receiver.close()
@@ -77,3 +83,5 @@ def test_a_viewer_of_the_status_stream_learns_of_a_killed_process(tmp_path: Path
     [victim] = killer.killed
     assert viewer.told == [(victim.start, "StateOperationRunning", "ProcessEnded"), (victim.start, "", 137)]
     assert json.loads(facts[f"exit/{name}.sink"].value or b"")["exit_code"] == 137
+    assert {name for name, _ in killer.lines} == {f"{name}.{member}" for member in ("source", "copier", "sink")}
+    assert len(set(killer.lines)) == len(killer.lines)  # by the pipe alone, not by the stream of lines, too

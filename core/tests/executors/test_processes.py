@@ -19,9 +19,12 @@ from typing import Any
 import pytest
 
 from pypz.core.commons.errors import ConfigurationError, PipelineFailedError
+from pypz.core.hooks.events import ErrorInfo, LogRecord, OperatorRef
+from pypz.core.hooks.spec import hookimpl
 from pypz.core.specs.misc import BlankOperator
 from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.commons import ExecutionMode
+from pypz.executors.operator.states import State
 from pypz.executors.pipeline.executor import PipelineExecutor
 from pypz.executors.pipeline.launching import python_path
 from pypz.executors.pipeline.lines import Lines
@@ -69,6 +72,10 @@ MODULE = """
 
         def exits(self):
             os._exit(7)
+
+        def logs(self):
+            self.get_logger().info("well ünïcode")
+            return True
 
         def dies(self):
             os.kill(os.getpid(), 9)
@@ -195,8 +202,8 @@ def test_a_failed_member_stops_the_others_and_is_named_with_its_cause(
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ERROR: pipeline.first")]
     assert len(told) == 1
     assert host.flush(DEADLINE_S)
-    assert [(name, error.message) for name, _, error in observer.failures] == [
-        ("pipeline.first", told[0].partition("): ")[2])
+    assert [(name, during, error.type, error.message) for name, during, error in observer.failures] == [
+        ("pipeline.first", "StateOperationRunning", "ValueError", "broken on purpose")
     ]
 
 
@@ -414,3 +421,46 @@ def test_processes_end_when_their_starter_was_killed(script: Callable[[str], Scr
     running.process.kill()
     running.process.wait(DEADLINE_S)
     running.wait_for_members()
+
+
+class Listener:
+    """Notes what the members of a pipeline without location tell by their pipes."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int, str]] = []
+
+    @hookimpl
+    def pypz_operator_state_changed(self, operator: OperatorRef, old: str, new: str) -> None:
+        self.told.append((operator.name, operator.process, new))
+
+    @hookimpl
+    def pypz_operator_failed(self, operator: OperatorRef, during: str, error: ErrorInfo) -> None:
+        self.told.append((operator.name, operator.process, f"{error.type} {during}"))
+
+    @hookimpl
+    def pypz_operator_finished(self, operator: OperatorRef, exit_code: int) -> None:
+        self.told.append((operator.name, operator.process, f"exit {exit_code}"))
+
+    @hookimpl
+    def pypz_log(self, record: LogRecord) -> None:
+        self.told.append((record.operator.name, record.operator.process, f"{record.level} {record.text}"))
+
+
+def test_observers_here_are_told_all_of_members_without_any_location(
+    make: Callable[..., Any], project: Path, host: Any
+) -> None:
+    listener = Listener()
+    host.register(listener)
+    with pytest.raises(PipelineFailedError):
+        started(make(first="logs", second="fails"), host, on_failure="continue")
+    assert host.flush(DEADLINE_S)
+    processes = {name: int(process) for name, process, _ in starts_in(project)}
+    assert {(name, process) for name, process, _ in listener.told} == set(processes.items())
+    told = {name: [what for who, _, what in listener.told if who == name] for name in processes}
+    states = [state.name for state in State]
+    assert [what for what in told["pipeline.first"] if what in states] == states
+    assert told["pipeline.first"][-1] == "exit 0"
+    assert "INFO well ünïcode" in told["pipeline.first"]
+    assert "ValueError StateOperationRunning" in told["pipeline.second"]
+    assert told["pipeline.second"][-1] == "exit 115"
+    assert len([what for what in told["pipeline.second"] if what.startswith("exit")]) == 1

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from pypz.core.commons.errors import ConfigurationError, PypzError
+from pypz.core.hooks.host import PluginHost
 from pypz.core.specs._documents import DocumentError, parse
 from pypz.core.specs.instance import Internals
 from pypz.core.specs.pipeline import Pipeline
@@ -28,6 +29,7 @@ from pypz.executors.operator.executor import RUN_VARIABLE, OperatorExecutor, dra
 from pypz.executors.operator.probes import ProbeServer
 from pypz.executors.reports import first_line, say
 from pypz.executors.starter import WANT_LOGS_VARIABLE, watch_starter
+from pypz.executors.telling import LAST_NEWS_S, teller_for_starter
 
 _EPILOG: Final = """\
 exit codes:
@@ -72,9 +74,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PypzError as error:
         say(f"ERROR: {error}")
         return ExitCodes.GeneralError.value
+    host, teller = PluginHost.default(), teller_for_starter()
+    if teller is not None:
+        host.register(teller, "news for the starter")
     try:
         return executor.execute(mode)
     finally:
+        if teller is not None:
+            host.flush(LAST_NEWS_S)
+            host.unregister(teller)
+            teller.close()
         if probes is not None:
             probes.close()
 

@@ -10,7 +10,7 @@ import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from pypz.core.channels.port import channel_ports_of
 from pypz.core.commons.errors import ConfigurationError
@@ -20,6 +20,7 @@ from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.commons import ExecutionMode
 from pypz.executors.operator.executor import RUN_VARIABLE
 from pypz.executors.starter import STARTER_VARIABLE, WANT_LOGS_VARIABLE
+from pypz.executors.telling import NEWS_VARIABLE
 
 RUNNER: Final = "pypz.runnables.operator"
 
@@ -32,10 +33,14 @@ class Launcher:
         run_id: The run in which they take part.
         mode: Which part of their life.
         want_logs: Whether the plugins are asked for a logger for operators that carry none.
+        has_streams: Whether status streams tell what members do.
     """
 
-    def __init__(self, pipeline: Pipeline, run_id: str, mode: ExecutionMode, want_logs: bool) -> None:
+    def __init__(
+        self, pipeline: Pipeline, run_id: str, mode: ExecutionMode, want_logs: bool, has_streams: bool
+    ) -> None:
         self._mode = mode
+        self._wanted_news = ":logs" if has_streams else ""
         self._all_secrets = secrets_of(pipeline)
         self._folder = Path(tempfile.mkdtemp(prefix="pypz-"))  # readable by its owner only
         self._config = self._folder / "pipeline.yaml"
@@ -51,8 +56,11 @@ class Launcher:
             WANT_LOGS_VARIABLE: "1" if want_logs else "",
         }
 
-    def start(self, member: Any) -> subprocess.Popen[bytes]:
+    def start(self, member: Any) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
         """Start the process of an operator or replica, in a session of its own: signals of the terminal pass it by.
+
+        Returns:
+            The process, and the pipe by which it tells its news.
 
         Raises:
             OSError: The system has no room for it.
@@ -63,15 +71,23 @@ class Launcher:
             *(sys.executable, "-m", RUNNER, str(self._config), principal.get_simple_name(), self._mode.value),
             *("--index", str(member.get_group_index() or 0)),
         ]
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**self._environment, **own},
-            pass_fds=(self._watched,),
-            start_new_session=True,
-        )
+        reading, writing = os.pipe()
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**self._environment, NEWS_VARIABLE: f"{writing}{self._wanted_news}", **own},
+                pass_fds=(self._watched, writing),
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        return process, os.fdopen(reading, "rb")
 
     def remove_description(self) -> None:
         """Leave nothing on disk; takes no lock."""

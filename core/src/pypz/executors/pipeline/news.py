@@ -15,6 +15,7 @@ from pypz.core.hooks.events import (
     PROCESS_ENDED,
     ChannelStatus,
     ErrorInfo,
+    LogRecord,
     OperatorRef,
     PipelineRef,
     PortRef,
@@ -146,6 +147,10 @@ class News:
 
     def channel_status(self, status: ChannelStatus) -> None:
         self._take(status.port.operator, None, lambda known: self._host.channel_status(status))
+
+    def log(self, record: LogRecord) -> None:
+        """A member has logged a line; lost while too many wait."""
+        self._host.log(record)
 
     def process_status(self, status: ProcessStatus) -> None:
         self._host.process_status(status)

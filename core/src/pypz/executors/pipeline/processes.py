@@ -24,6 +24,7 @@ from pypz.executors.pipeline.lines import Lines
 from pypz.executors.pipeline.news import News
 from pypz.executors.pipeline.restarts import Restarts
 from pypz.executors.reports import say
+from pypz.executors.telling import follow
 
 LAST_LINES_S: Final = 2.0
 """Seconds to wait for the last lines of a process that has ended; a child of its own may hold its output open (chosen)."""
@@ -86,14 +87,15 @@ class ProcessMember:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
 
-    def carry_out(self, launcher: Launcher, out: Lines, err: Lines) -> bool:
-        """Start its process and wait for its end; whether it was started at all."""
+    def carry_out(self, launcher: Launcher, out: Lines, err: Lines, news: News) -> bool:
+        """Start its process and wait for its end, handing on what it says; whether it was started at all."""
         with self._lock:
             if self._interrupted.is_set():
                 return False
             self._end_told = self._error_told = ""
             try:
-                process = self._process = launcher.start(self._member)
+                process, told = launcher.start(self._member)
+                self._process = process
             except OSError as error:
                 self.exit_code, self._end_told = ExitCodes.FatalError.value, f"cannot be started: {error}"
                 say(f"ERROR: {self.name}: {self.reason}")
@@ -103,6 +105,7 @@ class ProcessMember:
         readers = [
             out.follow(process.stdout, f"{self.name}/stdout"),
             err.follow(process.stderr, f"{self.name}/stderr", self._listen),
+            follow(told, news, f"{self.name}/news"),
         ]
         returned = process.wait()
         for reader in readers:
@@ -172,7 +175,7 @@ class ProcessAttempt(Attempt[ProcessMember]):
         if self._streams:
             self._receiver = Receiver(self._streams, self._news)
             self._news.wait_for_run()
-        self._launcher = Launcher(self._pipeline, self._run.id, self._mode, self._want_logs)
+        self._launcher = Launcher(self._pipeline, self._run.id, self._mode, self._want_logs, bool(self._streams))
         for member in self._members:
             thread = threading.Thread(target=self._carry, args=(member, self._launcher), name=member.name, daemon=True)
             thread.start()
@@ -180,7 +183,7 @@ class ProcessAttempt(Attempt[ProcessMember]):
 
     def _carry(self, member: ProcessMember, launcher: Launcher) -> None:
         try:
-            while member.carry_out(launcher, self._out, self._err):
+            while member.carry_out(launcher, self._out, self._err, self._news):
                 self._tell_end(member)
                 if not member.pauses_for_restart():
                     break
