@@ -5,6 +5,7 @@ On a terminal it is a screen; elsewhere (a pipe, a log), or with ``PYPZ_SNIFFER_
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -77,10 +78,13 @@ class PipelineSnifferViewer:
 
     def _show(self, model: PipelineModel) -> None:
         from pypz.sniffer.screen.app import SnifferApp  # Textual is only needed where there is a screen
+        from pypz.sniffer.screen.guard import guarded_terminal
 
         locations = reachable_locations(self._pipeline) if self._locations is None else self._locations
         app: Any = SnifferApp(model, self._pipeline, locations, self._deployment)
-        app.run()
+        is_terminal = sys.__stderr__ is not None and sys.__stderr__.isatty()  # in a browser there is none
+        with guarded_terminal() if is_terminal else contextlib.nullcontext():
+            app.run()
 
 
 def has_screen() -> bool:
