@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from textual.pilot import Pilot
 from textual.widgets import Static
+from typer.testing import CliRunner
 
 from pypz.core.hooks.events import LogRecord, OperatorRef, PipelineRef
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.misc import BlankOperator
 from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.pipeline.executor import PipelineExecutor
+from pypz.sniffer.command import sniff
 from pypz.sniffer.frames import PlannedOperator
+from pypz.sniffer.lines import LineWriter
 from pypz.sniffer.logs import LogBook, LogFeed, LogFilter, LogLine, PodFeed
 from pypz.sniffer.model import PipelineModel
 from pypz.sniffer.screen.app import SnifferApp
@@ -142,8 +148,6 @@ def test_lines_of_a_location_come_from_its_log_stream_also_when_it_was_over_befo
     keeps = here.make_transport(location, {})
     stream = keeps.open_status("p", create=True)
     for number in range(1, 6):
-        import json
-
         stream.log(json.dumps(record(number).to_json()).encode())  # type: ignore[attr-defined]
     book = LogBook("p")
     feed = LogFeed(book, "p", [(location, {}), ("nowhere:x", {})], there)
@@ -209,6 +213,54 @@ def test_of_many_members_the_first_containers_are_followed_and_that_is_told() ->
     assert book.notice == ""
     feed.close()
     assert {name for name, _ in containers.asked} == {f"p.writer_{number}" for number in range(10)}
+
+
+# --- lines without a screen -------------------------------------------------------------------------------------------
+
+
+def test_lines_are_written_once_and_only_of_the_newest_run_until_it_has_ended() -> None:
+    model = PipelineModel("p", [PlannedOperator("p.writer", "p.writer", 0, 0)])
+    book = LogBook("p")
+    book.take(record(1, "of an old run", run="r0", start="old"))
+    written: list[str] = []
+    notices: list[str] = []
+    writer = LineWriter(model, book, LogFilter("WARNING"), written.append, as_json=True)
+    thread = threading.Thread(target=lambda: writer.run(notices.append))
+    thread.start()
+    model.pipeline_started(PipelineRef("p", "r1"))
+    book.take(record(2, "slow", level="WARNING"))
+    wait_for(lambda: len(written) == 1)
+    book.take(record(1, "earlier", level="ERROR"))
+    book.take(record(3, "not wanted"))
+    book.take(record(6, "last", level="WARNING"))
+    wait_for(lambda: len(written) == 3)
+    model.pipeline_finished(PipelineRef("p", "r1"), "finished")
+    thread.join(20)
+    assert not thread.is_alive()
+    assert [(found["text"], found["number"], found["run"]) for found in map(json.loads, written)] == [
+        ("slow", 2, "r1"),
+        ("earlier", 1, "r1"),
+        ("last", 6, "r1"),
+    ]
+    assert notices == ["2 lines were lost on the way"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--level", "ERROR"], "--level and --grep say which log lines; add --logs"),
+        (["--grep", "x"], "--level and --grep say which log lines; add --logs"),
+        (["--logs", "--level", "loud"], "--level 'loud': expected DEBUG, INFO, WARNING or ERROR"),
+        (["--logs", "--once"], "--logs and --once exclude each other; leave one out"),
+        (["--logs", "--web"], "--logs and --web exclude each other; leave one out"),
+    ],
+)
+def test_options_about_lines_that_make_no_sense_are_refused(options: list[str], words: str, tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(sniff)
+    result = CliRunner().invoke(app, [f"local:{tmp_path}", *options])
+    assert result.exit_code == 1
+    assert words in " ".join(result.stderr.split())
 
 
 # --- the pane ---------------------------------------------------------------------------------------------------------

@@ -14,11 +14,14 @@ from pypz.cli.errors import told_plainly
 from pypz.cli.given import SeveralFaultsError, set_given, unexpected
 from pypz.cli.screen import stderr
 from pypz.cli.target import load_pipeline
+from pypz.core.channels.run import status_name
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.specs.pipeline import Pipeline
 from pypz.sniffer.deployment import Deployment
 from pypz.sniffer.documents import line_of
 from pypz.sniffer.feed import Location, check_reach
+from pypz.sniffer.lines import LineWriter
+from pypz.sniffer.logs import LEVELS, LogBook, LogFeed, LogFilter
 from pypz.sniffer.places import location_of, pipeline_at, pipeline_names
 from pypz.sniffer.plan import reachable_locations
 from pypz.sniffer.programs import snapshot, watching, write_pictures
@@ -71,6 +74,20 @@ def sniff(
         bool,
         typer.Option("--json", help="A JSON object for each change, until the run ends; with --once a single one."),
     ] = False,
+    logs: Annotated[
+        bool,
+        typer.Option(
+            "--logs", help="The log lines of its members instead, until the run ends; with --json as objects."
+        ),
+    ] = False,
+    level: Annotated[
+        str | None,
+        typer.Option(metavar="LEVEL", help="With --logs: of this level and above: DEBUG, INFO, WARNING or ERROR."),
+    ] = None,
+    grep: Annotated[
+        str | None,
+        typer.Option("--grep", metavar="TEXT", help="With --logs: lines with this text, in any case, or member."),
+    ] = None,
     once: Annotated[
         bool,
         typer.Option("--once", help="One look; exit code 0: healthy or finished, 1: failed, 3: stuck, 4: no run seen."),
@@ -91,6 +108,7 @@ def sniff(
     with told_plainly(debug):
         if deployed_to is None and (found := [o for o in (namespace, context, kubeconfig) if o is not None]):
             raise ConfigurationError(f"{found[0]!r} says where to look for what is deployed; add --from kubernetes")
+        _check_logs(logs, level, grep, once=once, web=web)
         location = None if deployed_to else location_of(target)
         locations: list[Location] | None = None if location is None else [(location, {})]
         deployment: Deployment | None = None
@@ -113,6 +131,10 @@ def sniff(
             serve_screen(
                 pipeline.get_full_name(), _screen_arguments(target, pipeline, deployment, parameter or []), web_port
             )
+            return
+        if logs:
+            wanted = LogFilter((level or LEVELS[0]).upper(), grep or "")
+            _write_logs(pipeline, locations, deployment, wanted, as_json=as_json)
             return
         if once:
             raise typer.Exit(_look(pipeline, locations, deployment, seconds, as_json))
@@ -169,3 +191,34 @@ def _look(
                 f"  {short_name(member.name, frame.pipeline)}: {member_words(member)}: {found.members[member.name]}"
             )
     return EXIT_CODES[found.verdict]
+
+
+def _check_logs(logs: bool, level: str | None, grep: str | None, *, once: bool, web: bool) -> None:
+    if not logs and (level is not None or grep is not None):
+        raise ConfigurationError("--level and --grep say which log lines; add --logs")
+    if logs and (once or web):
+        raise ConfigurationError(f"--logs and {'--once' if once else '--web'} exclude each other; leave one out")
+    if level is not None and level.upper() not in LEVELS:
+        raise ConfigurationError(f"--level {level!r}: expected {', '.join(LEVELS[:-1])} or {LEVELS[-1]}")
+
+
+def _write_logs(
+    pipeline: Pipeline,
+    locations: Sequence[Location] | None,
+    deployment: Deployment | None,
+    wanted: LogFilter,
+    *,
+    as_json: bool,
+) -> None:
+    """Write log lines until the run has ended."""
+    places = reachable_locations(pipeline) if locations is None else list(locations)
+    book = LogBook(pipeline.get_full_name())
+    feed = LogFeed(book, status_name(pipeline), places)
+    with watching(pipeline, locations, deployment) as model:
+        feed.start()
+        try:
+            LineWriter(model, book, wanted, write_line, as_json=as_json).run(
+                lambda text: stderr().print(f"pypz: {text}", highlight=False) if text else None
+            )
+        finally:
+            feed.close()
