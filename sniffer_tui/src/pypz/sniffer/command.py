@@ -185,6 +185,8 @@ def _look(
     if as_json:
         write_line(line_of(frame))
     else:
+        if frame.notice:
+            stderr().print(f"pypz: warning: {frame.notice}")
         write_line(f"{frame.pipeline}: {found.verdict.value}: {found.why}")
         for member in frame.members:
             write_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any, Final
 
 from pypz.sniffer.frames import Frame, MemberView, PortView
@@ -18,9 +19,11 @@ def document_of(frame: Frame) -> dict[str, Any]:
     Returns:
         ``v``, ``pipeline``, ``run`` ("" while none was seen), ``mood``, ``verdict`` (``unseen``, ``healthy``, ``finished``,
         ``failed`` or ``stuck``), ``why``, ``elapsed_s``, ``notice``, and ``members``, each with ``name``, ``group``, ``index``,
-        ``mood``, ``why``, ``state``, ``exit_code``, ``error``, ``host``, ``process``, ``restarts`` and ``ports``, each with
-        ``name``, ``direction``, ``channel``, ``state``, ``records``, ``blocks``, ``size_bytes``, ``rate`` (records a second),
-        ``lag_records``, ``lag_entries`` and ``waits_for``. What is not known is null or "".
+        ``mood``, ``why``, ``state``, ``since_utc``, ``exit_code``, ``error``, ``host``, ``process``, ``restarts``, ``deployed``
+        (``state``, ``reason``, ``place``, ``host`` and ``restarts``, as its place tells; null where none does) and ``ports``,
+        each with ``name``, ``direction``, ``channel``, ``state``, ``records``, ``blocks``, ``size_bytes``, ``rate`` (records a
+        second), ``lag_records``, ``lag_entries``, ``is_lag_old`` (more may wait by now), ``waits_for``, ``partitions`` and
+        ``positions``. What is not known is null or "".
     """
     found = diagnose(frame)
     return {
@@ -54,6 +57,8 @@ def _member(member: MemberView, why: str) -> dict[str, Any]:
         "host": member.host,
         "process": member.process,
         "restarts": member.restarts,
+        "since_utc": member.since_utc or None,
+        "deployed": None if member.deployed is None else asdict(member.deployed),
         "ports": [_port(port) for port in member.ports],
     }
 
@@ -70,5 +75,8 @@ def _port(port: PortView) -> dict[str, Any]:
         "rate": None if port.rate is None else round(port.rate, 1),
         "lag_records": port.lag.records,
         "lag_entries": port.lag.entries,
+        "is_lag_old": port.lag.is_old,
+        "partitions": list(port.partitions),
+        "positions": list(port.positions),
         "waits_for": port.waits_for,
     }

@@ -33,8 +33,9 @@ from pypz.sniffer.frames import (
 )
 from pypz.sniffer.telling import PORT_ORDER, Figures, Member, Port, Process, Run, Start, further
 
-LOST_AFTER_S: Final = 5.0
-"""Without a sign of life for that long a member counts as lost: members beat once a second at least."""
+LOST_AFTER_S: Final = 4.5
+"""Without a sign of life for that long a member counts as lost, so that one that was killed is within 5 s of its end
+(issue; a picture takes 0.2 s): members beat once a second at least."""
 
 OLD_AFTER_S: Final = 1.75
 """Without a sign of life for that long nobody vouches for a member's figures any more: a lag of 0 must not stand there

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from textwrap import shorten
 from typing import Final
 
 from pypz.sniffer.frames import DeployedView, Frame, MemberView, Mood, PortView
@@ -34,6 +35,9 @@ class Diagnosis:
     members: Mapping[str, str]
     """One sentence for each member, by full name."""
 
+
+REASON_WIDTH: Final = 160
+"""Characters of a pod's reason that a sentence takes at most (chosen); the details tell all of it."""
 
 AT_WORK: Final = (Mood.STARTING, Mood.RUNNING, Mood.STOPPING)
 _STARTING: Final = {
@@ -131,7 +135,7 @@ def _words_of_pod(member: MemberView) -> str:
     deployed = member.deployed
     if deployed is None or deployed.state == "Completed" or not (deployed.reason or deployed.state == "Unhealthy"):
         return ""
-    told = f": {deployed.reason}" if deployed.reason else ""
+    told = f": {shorten(deployed.reason, REASON_WIDTH, placeholder='...')}" if deployed.reason else ""
     return f"its pod{_on(deployed)} {_trouble_of_pod(member) or 'has trouble'}{told}"
 
 

@@ -19,13 +19,13 @@ def title_of(picture: Picture) -> Text:
     frame = picture.frame
     title = Text(overflow="ellipsis", no_wrap=True)
     title.append(frame.pipeline, "bold")
-    if not frame.run:
+    if picture.diagnosis.verdict is Verdict.UNSEEN:
         title.append("  waits for the run to start", STYLES["warn"])
         return title
     title.append(f"  {SYMBOLS[frame.mood]} {frame.mood.value}", STYLES[TONES[frame.mood]])
     if frame.elapsed_s or not frame.had_ended:
         title.append(f"  {elapsed_words(frame.elapsed_s)}")
-    title.append(f"  run {frame.run}")
+    title.append(f"  run {frame.run}" if frame.run else "  no run seen")
     title.append(f"  {picture.diagnosis.why}", _STYLE_OF.get(picture.diagnosis.verdict, ""))
     return title
 

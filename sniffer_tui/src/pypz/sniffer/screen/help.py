@@ -21,7 +21,7 @@ records  sent or taken by the newest start of the operator
 per s    records a second over the last five seconds
 lag      records that wait to be read and committed;
          <=n: n at most, the exact number is not known
-lost     no sign of life for five seconds, yet not finished
+lost     no sign of life for some five seconds, yet not finished
 
 {"  ".join(f"{SYMBOLS[mood]} {mood.value}" for mood in list(Mood)[:4])}
 {"  ".join(f"{SYMBOLS[mood]} {mood.value}" for mood in list(Mood)[4:])}

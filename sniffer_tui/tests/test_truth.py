@@ -1,0 +1,180 @@
+"""What the picture says is so: counts, lag, who is lost, who was started again; by processes that are killed for real."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sniffer_tui.tests.project.sniffed_pipelines import TwoSteps
+
+from pypz.core.hooks.host import PluginHost
+from pypz.sniffer.frames import Frame, MemberView, Mood
+from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.programs import watching
+
+BOOTSTRAP = os.environ.get("KAFKA_BOOTSTRAP", "")
+PROJECT = Path(__file__).parent / "project"
+
+RUN = """
+import sys, time
+name, location, gate, replicas, restarts, skew = sys.argv[1:]
+real = time.time
+time.time = lambda: real() + float(skew)
+from sniffed_pipelines import TwoSteps
+from pypz.executors.pipeline.executor import PipelineExecutor
+p = TwoSteps(name)
+p.set_parameter(">>channelLocation", location)
+p.writer.set_parameter("gate", gate)
+p.reader.set_parameter("replicationFactor", int(replicas))
+PipelineExecutor(p, isolation="process", on_failure="continue", max_restarts=int(restarts)).start()
+"""
+
+
+class Elsewhere:
+    """A pipeline whose members are processes of their own."""
+
+    def __init__(self, location: str, gate: Path) -> None:
+        self.location, self.gate = location, gate
+        self.name = f"truth_{uuid.uuid4().hex[:8]}"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.members: set[int] = set()
+
+    def pipeline(self) -> TwoSteps:
+        made = TwoSteps(self.name)
+        made.set_parameter(">>channelLocation", self.location)
+        return made
+
+    def start(self, *, replicas: int = 0, restarts: int = 0, skew_s: float = 0.0) -> None:
+        given = [self.name, self.location, str(self.gate), str(replicas), str(restarts), str(skew_s)]
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+        self.process = subprocess.Popen([sys.executable, "-c", RUN, *given], cwd=PROJECT, env=environment)
+
+    def wait(self) -> int:
+        assert self.process is not None
+        return self.process.wait(60)
+
+    def clear(self) -> None:
+        self.gate.touch()
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        transport = PluginHost.default().make_transport(self.location, {})
+        try:
+            channel = transport.describe_channel(f"{self.name}.reader.inp")
+            if channel is not None:
+                transport.delete_channel(channel, 30)
+            transport.delete_status(self.name, 30)
+        finally:
+            transport.close()
+
+
+KAFKA = pytest.param(
+    f"kafka://{BOOTSTRAP}",
+    marks=[pytest.mark.broker, pytest.mark.skipif(not BOOTSTRAP, reason="needs KAFKA_BOOTSTRAP=host:port")],
+    id="kafka",
+)
+
+
+@pytest.fixture(params=["local", KAFKA])
+def elsewhere(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Elsewhere]:
+    location = f"local:{tmp_path}/channels" if request.param == "local" else request.param
+    made = Elsewhere(location, tmp_path / "gate")
+    yield made
+    made.clear()
+
+
+def until(model: PipelineModel, look: Callable[[Frame], bool], timeout_s: float = 60) -> Frame:
+    deadline = time.monotonic() + timeout_s
+    pause = threading.Event()
+    while not look(frame := model.frame()):
+        assert time.monotonic() < deadline, [(m.name, m.mood, m.state, m.silent_s, m.exit_code) for m in frame.members]
+        pause.wait(0.05)
+    return frame
+
+
+def taken(frame: Frame, port: str) -> int:
+    return sum(p.records or 0 for m in frame.members for p in m.ports if p.name == port)
+
+
+def members(frame: Frame, group: str) -> list[MemberView]:
+    return [member for member in frame.members if member.group.endswith(f".{group}")]
+
+
+def test_the_last_counts_are_those_of_the_records_sent_and_taken_with_replicas_too(elsewhere: Elsewhere) -> None:
+    with watching(elsewhere.pipeline()) as model:
+        elsewhere.start(replicas=2)
+        until(model, lambda f: taken(f, "inp") == 10)
+        elsewhere.gate.touch()
+        assert elsewhere.wait() == 0
+        frame = until(model, lambda f: f.mood is Mood.FINISHED and all(m.exit_code == 0 for m in f.members))
+        assert (taken(frame, "out"), taken(frame, "inp")) == (30, 30)
+        assert [m.name for m in members(frame, "reader")] == [
+            f"{elsewhere.name}.{name}" for name in ("reader", "reader_0", "reader_1")
+        ]
+        assert {p.lag.words for m in members(frame, "reader") for p in m.ports} == {"0"}
+
+
+def test_a_killed_member_that_is_started_again_stands_there_once(elsewhere: Elsewhere) -> None:
+    with watching(elsewhere.pipeline()) as model:
+        elsewhere.start(replicas=1, restarts=1)
+        frame = until(model, lambda f: taken(f, "inp") == 10 and all(m.mood is Mood.RUNNING for m in f.members))
+        killed = members(frame, "reader")[1]
+        os.kill(killed.process, signal.SIGKILL)
+        frame = until(model, lambda f: any(m.restarts == 1 and m.mood is Mood.RUNNING for m in members(f, "reader")))
+        again = members(frame, "reader")
+        assert [m.name for m in again] == [f"{elsewhere.name}.reader", f"{elsewhere.name}.reader_0"]
+        assert (again[1].restarts, again[0].restarts) == (1, 0)
+        assert again[1].process != killed.process
+        assert [start.process for start in model.details(killed.name).starts] == [killed.process, again[1].process]
+        elsewhere.gate.touch()
+        assert elsewhere.wait() == 0
+        frame = until(model, lambda f: f.mood is Mood.FINISHED and all(m.exit_code == 0 for m in f.members))
+        assert taken(frame, "out") == 30
+
+
+@pytest.mark.parametrize("skew_s", [-90_000.0, 90_000.0])
+def test_members_killed_on_a_host_whose_clock_is_wrong_are_lost(elsewhere: Elsewhere, skew_s: float) -> None:
+    with watching(elsewhere.pipeline()) as model:
+        elsewhere.start(skew_s=skew_s)
+        frame = until(model, lambda f: taken(f, "inp") == 10 and all(m.mood is Mood.RUNNING for m in f.members))
+        assert elsewhere.process is not None
+        elsewhere.process.send_signal(signal.SIGSTOP)  # it would tell the end of its members, and they end without it
+        for member in frame.members:
+            os.kill(member.process, signal.SIGKILL)
+        elsewhere.process.kill()
+        elsewhere.process.wait(30)
+        frame = until(model, lambda f: all(m.mood is Mood.LOST for m in f.members), 15)
+        assert frame.mood is Mood.LOST
+        assert "0" not in {p.lag.words for m in members(frame, "reader") for p in m.ports}
+
+
+def test_no_lag_of_0_stands_there_while_records_wait_for_a_killed_reader(elsewhere: Elsewhere) -> None:
+    with watching(elsewhere.pipeline()) as model:
+        elsewhere.start()
+        frame = until(
+            model,
+            lambda f: taken(f, "inp") == 10 and {p.lag.words for m in members(f, "reader") for p in m.ports} == {"0"},
+        )
+        os.kill(members(frame, "reader")[0].process, signal.SIGKILL)
+        elsewhere.gate.touch()
+        until(model, lambda f: taken(f, "out") == 30)
+        began, pause = time.monotonic(), threading.Event()
+        looks = 0
+        while (passed_s := time.monotonic() - began) < 5:
+            frame = model.frame()
+            if passed_s >= 2:
+                looks += 1
+                assert [p.lag.words for m in members(frame, "reader") for p in m.ports] != ["0"], frame
+            pause.wait(0.02)
+        assert looks
