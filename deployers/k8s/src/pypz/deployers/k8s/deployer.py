@@ -139,10 +139,17 @@ class KubernetesDeployer(Deployer):
             deployments.attach(pipeline_name, None, tell_observers)
             return
         tell = on_operator_state_change
-        config = deployments.config(pipeline_name)
-        pipeline = None if config is None else Pipeline.create_from_string(config, mock_nonexistent=True)
-        operators = {} if pipeline is None else {o.get_full_name(): o for o in members_of(pipeline)}
-        deployments.attach(pipeline_name, lambda name, state: tell(operators[name], state), tell_observers)
+        operators: dict[str, Operator] = {}
+
+        def tell_user(name: str, state: DeploymentState) -> None:
+            if name not in operators:  # the first of all, or one that scaling has added
+                config = deployments.config(pipeline_name)
+                found = None if config is None else Pipeline.create_from_string(config, mock_nonexistent=True)
+                operators.update({} if found is None else {o.get_full_name(): o for o in members_of(found)})
+            if name in operators:
+                tell(operators[name], state)
+
+        deployments.attach(pipeline_name, tell_user, tell_observers)
 
     def destroy(self, pipeline_name: str, force: bool = False, wait: bool = True) -> None:
         """Remove a pipeline and all that its deployment made; its channels stay.

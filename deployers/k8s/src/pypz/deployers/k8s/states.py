@@ -83,7 +83,8 @@ def _members(
         made: dict[int, list[Manifest]] = {}
         for pod in [] if job is None else pods_of(job, pods):
             made.setdefault(index_of(pod), []).append(pod)
-        for index in range(group.size):
+        # Scaling makes a Job of another size before everybody has read the new description.
+        for index in range(group.size if job is None else int(job["spec"].get("completions", group.size))):
             yield group.member_name(index), job, made.get(index, []), index
 
 
