@@ -300,7 +300,7 @@ def test_a_member_that_was_taken_away_does_nothing_when_started_again(benches: C
     bench.board.await_that(lambda: len(bench.board.got) == 10)
     bench.scale(1, between=bench.stop_workers)
     whole = bench.pipeline(2)
-    late = Member(whole.worker_0, bench.run)  # type: ignore[attr-defined]
+    late = Member(whole.worker_0, bench.run)
     assert late.end() == 0
     bench.board.allow(20)
     bench.start_workers(1)
