@@ -90,6 +90,37 @@ def test_a_location_that_is_away_is_named_and_tried_again(host: PluginHost, brok
         feed.close()
 
 
+def test_corrupt_entries_are_told_and_those_of_older_and_newer_versions_are_read(
+    host: PluginHost, broken: Broken
+) -> None:
+    name = str(uuid.uuid4())
+    broken.is_mended.set()
+    stream = MemoryTransport(name, {}).open_status("p", create=True)
+    stream.put("run/r1", pack(v=9, run="r1", pipeline="p", groups={"p.old": 1, "p.new": 1}, tint="blue"))
+    old = {"pipeline": "p", "run": "r1", "name": "p.old", "index": 0, "start": "s1"}
+    stream.put("state/p.old", pack(operator=old, new="StateOperationRunning"))
+    new = {**old, "v": 9, "name": "p.new", "zone": "b"}
+    port = {"v": 9, "operator": new, "name": "in", "direction": "in", "channels": ["p.new.in"]}
+    way = {"way": ["StateEntry", "StateOperationRunning"], "way_utc": [1.0, 2.0], "hue": 3}
+    stream.put("state/p.new", pack(v=9, operator=new, new="StateOperationRunning", **way))
+    figures = {"channel": "p.new.in", "state": "resting", "records": 7, "blocks": 1, "size_bytes": 9, "depth": {}}
+    stream.put("status/p.new/in/p.new.in", pack(v=9, port=port, **figures))
+    stream.put("exit/p.old", b"\xff not JSON")
+    model = PipelineModel("p")
+    feed = Feed(model, "p", [(f"broken:{name}", {})], host)
+    feed.start()
+    try:
+        wait_for(model, lambda frame: frame.notice.startswith("1 entry of the status streams cannot be read"))
+        frame = wait_for(model, lambda frame: len(frame.members) == 2)
+        assert {m.name: (m.mood, m.since_utc) for m in frame.members} == {
+            "p.old": (Mood.RUNNING, 0.0),
+            "p.new": (Mood.RUNNING, 2.0),
+        }
+        assert [(p.state, p.records) for m in frame.members for p in m.ports] == [("resting", 7)]
+    finally:
+        feed.close()
+
+
 def test_silence_of_all_is_told_from_a_location_that_is_away(host: PluginHost, broken: Broken) -> None:
     name = str(uuid.uuid4())
     ahead = [0.0]

@@ -18,8 +18,9 @@ from pypz.sniffer.deployment import Deployment
 from pypz.sniffer.model import PipelineModel
 from pypz.sniffer.observer import SnifferObserver
 
-SILENT_S: Final = 3.0
-"""Seconds without a sign of life of any member, after which the locations are asked whether they are there (chosen)."""
+SILENT_S: Final = 2.0
+"""Seconds without a sign of life of any member, after which the locations are asked whether they are there (chosen: with
+`LOOK_INTERVAL_S` and `PATIENCE_S` a location that is away is told before a member would count as lost)."""
 
 LOOK_INTERVAL_S: Final = 1.0
 """Seconds between two looks for silence (members beat once a second)."""
@@ -38,7 +39,8 @@ Location = tuple[str, dict[str, str]]
 """Address of a transport and the ports' ``channelConfig``."""
 
 DEPLOYMENT: Final = "deployment"
-"""Stands for the place that a pipeline is deployed to, among those that may give no news; no location is named so."""
+CORRUPT: Final = "corrupt"
+"""Stand for the place that a pipeline is deployed to, and for entries, among what may give no news; no location is named so."""
 
 MEMORY_SCHEME: Final = "memory:"
 
@@ -126,10 +128,18 @@ class Feed:
     def _follow(self) -> None:
         self._open_all()
         while not self._closing.wait(LOOK_INTERVAL_S):
-            if self._troubles or self._model.silent_s() > SILENT_S:
+            self._tell_of_corrupt_entries()
+            is_troubled = any(place not in (DEPLOYMENT, CORRUPT) for place in self._troubles)
+            if is_troubled or self._model.silent_s() > SILENT_S:
                 for location, transport in self._reached:
                     self._probe(location, transport)
-                self._closing.wait(FIRST_PAUSE_S if self._troubles else LONGEST_PAUSE_S)
+                self._closing.wait(FIRST_PAUSE_S if is_troubled else LONGEST_PAUSE_S)
+
+    def _tell_of_corrupt_entries(self) -> None:
+        corrupt = 0 if self._receiver is None else self._receiver.corrupt
+        if corrupt:
+            entries = "1 entry" if corrupt == 1 else f"{corrupt:,} entries"
+            self._set_trouble(CORRUPT, f"{entries} of the status streams cannot be read, and are left out")
 
     def _open_all(self) -> None:
         """Open the streams, those that can be at once, the others as soon as they can."""
@@ -208,7 +218,7 @@ class Feed:
                 self._troubles[place] = text
             else:
                 self._troubles.pop(place, None)
-            is_blind = any(place != DEPLOYMENT for place in self._troubles)
+            is_blind = any(place not in (DEPLOYMENT, CORRUPT) for place in self._troubles)
             self._model.set_notice("; ".join(self._troubles.values()), is_blind=is_blind)
 
 
