@@ -174,7 +174,8 @@ def _count_unread(
     epoch = membership.epochs.get(ends.address[0], 0)
     client = membership.transport(ends).open_client(membership.member, epoch, Guarantee.AT_LEAST_ONCE)
     try:
-        rest = Unread(client, info, group, run.id, writers, run.retired_writers(hub, info.name, writers.now))
+        retired = run.retired_writers(hub, info.name, writers.now)
+        rest = Unread(client, info, group, run.id, writers, retired, now=membership.clock.now)
         is_complete = rest.count()
         return rest.records, is_complete
     finally:

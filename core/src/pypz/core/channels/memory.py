@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from pypz.core.channels.bounds import Growth
+from pypz.core.channels.memory_status import MemoryLogReader, MemoryStatusStream, Signal, Status, StatusStore
 from pypz.core.channels.spi import (
     AssignmentListener,
     Block,
@@ -27,7 +26,6 @@ from pypz.core.channels.spi import (
     MemberNote,
     Position,
     Received,
-    StatusEntry,
     Unit,
 )
 from pypz.core.commons.clock import PROCESS_CLOCK, Clock
@@ -35,12 +33,6 @@ from pypz.core.commons.errors import BlockTooLargeError, ChannelGoneError, Confi
 
 DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
 """Bytes that one channel holds before `write` waits (chosen)."""
-
-LOGS_KEPT: Final = 2_000
-"""Log lines of a pipeline that are kept for viewers who come later (chosen)."""
-
-LOOK_S: Final = 0.5
-"""Seconds between two looks for a stream that is not there: nobody notifies then (semantics: found within 2 s)."""
 
 CAPABILITIES: Final = Capabilities(
     durable="no",
@@ -97,33 +89,18 @@ class _Channel:
         return dropped
 
 
-class _Status:
-    """Facts and the entries since then of one pipeline."""
-
-    def __init__(self) -> None:
-        self.facts: dict[str, StatusEntry] = {}
-        self.next_position = 0
-        self.streams: list[MemoryStatusStream] = []
-        self.logs: deque[bytes] = deque(maxlen=LOGS_KEPT)
-        self.logged = 0
-        """Lines written so far, those no longer kept included."""
-        self.log_readers: list[MemoryLogReader] = []
-
-
 def _size(block: Block) -> int:
     return len(block.payload) + 64  # 64: about what a block costs besides its payload (chosen)
 
 
-class _Store:
+class _Store(StatusStore):
     """All that one NAME holds; one lock for everything, one condition that tells of room in a full channel."""
 
     def __init__(self, name: str, clock: Clock) -> None:
+        super().__init__(clock)
         self.name = name
-        self.clock = clock
-        self.lock = threading.RLock()
         self.room = clock.condition(self.lock)
         self.channels: dict[str, _Channel] = {}
-        self.status: dict[str, _Status] = {}
         self.notes: dict[tuple[str, str], MemberNote] = {}
         """By pipeline and member."""
         self.users = 0
@@ -199,7 +176,7 @@ class MemoryTransport:
         """Open the pipeline's stream; a viewer's may wait for one that is made later."""
         with self._store.lock:
             if create:
-                self._store.status.setdefault(pipeline, _Status())
+                self._store.status.setdefault(pipeline, Status())
             return MemoryStatusStream(self._store, pipeline)
 
     def open_logs(self, pipeline: str, kept: int) -> MemoryLogReader:
@@ -253,28 +230,6 @@ def _max_bytes(name: str, options: Mapping[str, str]) -> int:
     return int(given)
 
 
-class _Signal:
-    """Wakes one waiting client: a condition on the store's lock, with a memory for wake-ups that came early."""
-
-    def __init__(self, store: _Store) -> None:
-        self._condition = store.clock.condition(store.lock)
-        self.wakes = 0
-        self._seen: dict[str, int] = {}
-
-    def was_woken(self, who: str) -> bool:
-        """Whether `wake` was called since ``who`` asked the last time: a wake-up that came early is not lost."""
-        if self._seen.get(who, 0) == self.wakes:
-            return False
-        self._seen[who] = self.wakes
-        return True
-
-    def notify(self) -> None:
-        self._condition.notify_all()
-
-    def wait(self, timeout_s: float) -> None:
-        self._condition.wait(timeout_s)
-
-
 class _Client:
     """All ends of one member in one store."""
 
@@ -282,7 +237,7 @@ class _Client:
         self._store = store
         self._max_bytes = max_bytes
         self._member = member
-        self.signal = _Signal(store)
+        self.signal = Signal(store)
         self.readers: list[_Reader] = []
 
     def settle(self, timeout_s: float) -> MemberNote | None:
@@ -427,7 +382,7 @@ class _Writer:
 class _Reader:
     """Reads some partitions of one channel; its client hands out what it takes."""
 
-    def __init__(self, store: _Store, channel: _Channel, group: str | None, signal: _Signal) -> None:
+    def __init__(self, store: _Store, channel: _Channel, group: str | None, signal: Signal) -> None:
         self._store = store
         self.channel = channel
         self.group = group
@@ -488,165 +443,3 @@ class _Reader:
             while not (found := self.take(max_blocks)) and (remaining := deadline - self._store.clock.now()) > 0:
                 self.signal.wait(remaining)
             return found
-
-
-class MemoryStatusStream:
-    """Facts and beats of one pipeline."""
-
-    def __init__(self, store: _Store, pipeline: str) -> None:
-        self._store = store
-        self._pipeline = pipeline
-        self._signal = _Signal(store)
-        self._queue: list[StatusEntry] = []
-        self._attached: _Status | None = None
-        with store.lock:
-            self._attach()
-
-    def _attach(self) -> _Status | None:
-        """Follow the pipeline's stream as it is now; a new one gives out all its facts."""
-        status = self._store.status.get(self._pipeline)
-        if status is not self._attached:
-            self._attached = status
-            if status is not None:
-                status.streams.append(self)
-                self._queue += sorted(status.facts.values(), key=lambda entry: entry.position)
-        return status
-
-    @contextmanager
-    def _writing(self) -> Iterator[_Status]:
-        with self._store.lock:
-            yield self._store.status.setdefault(self._pipeline, _Status())
-
-    def _append(self, status: _Status, kind: Literal["fact", "beat"], key: str, value: bytes | None) -> int:
-        entry = StatusEntry(kind, key, value, status.next_position)
-        status.next_position += 1
-        if kind == "fact":
-            if value is None:
-                status.facts.pop(key, None)
-            else:
-                status.facts[key] = entry
-        for stream in status.streams:
-            stream._queue.append(entry)
-            stream._signal.notify()
-        return entry.position
-
-    def join(self, member: Member, value: bytes) -> int:
-        """Write ``joined/<member>``; its position is the epoch."""
-        with self._writing() as status:
-            return self._append(status, "fact", f"joined/{member.key}", value)
-
-    def put(self, key: str, value: bytes | None) -> None:
-        """Write a fact."""
-        with self._writing() as status:
-            self._append(status, "fact", key, value)
-
-    def put_first(self, key: str, value: bytes) -> bytes:
-        """Write a fact unless it exists."""
-        with self._writing() as status:
-            found = status.facts.get(key)
-            if found is not None and found.value is not None:
-                return found.value
-            self._append(status, "fact", key, value)
-            return value
-
-    def beat(self, key: str, value: bytes) -> None:
-        """Tell a figure."""
-        with self._writing() as status:
-            self._append(status, "beat", key, value)
-
-    def log(self, value: bytes) -> None:
-        """Keep a log line, in place of the oldest when there are many."""
-        with self._writing() as status:
-            status.logs.append(value)
-            status.logged += 1
-            for reader in status.log_readers:
-                reader.notify()
-
-    def facts(self) -> Mapping[str, StatusEntry]:
-        """All facts now."""
-        with self._store.lock:
-            status = self._attach()
-            self._queue = [entry for entry in self._queue if entry.kind == "beat"]
-            return dict(status.facts) if status else {}
-
-    def changes(self, timeout_s: float) -> list[StatusEntry]:
-        """Entries since the last call; waits for the first."""
-        deadline = self._store.clock.now() + timeout_s
-        with self._store.lock:
-            while True:
-                self._attach()
-                found, self._queue = self._queue, []
-                remaining = deadline - self._store.clock.now()
-                if self._signal.was_woken("changes") or found or remaining <= 0:
-                    return found
-                self._signal.wait(remaining if self._attached is not None else min(remaining, LOOK_S))
-
-    def wake(self) -> None:
-        """End a waiting `changes`."""
-        with self._store.lock:
-            self._signal.wakes += 1
-            self._signal.notify()
-
-    def close(self) -> None:
-        """Follow no more."""
-        with self._store.lock:
-            for status in self._store.status.values():
-                if self in status.streams:
-                    status.streams.remove(self)
-        self.wake()
-
-
-class MemoryLogReader:
-    """Follows the log lines of one pipeline."""
-
-    def __init__(self, store: _Store, pipeline: str, kept: int) -> None:
-        self._store = store
-        self._pipeline = pipeline
-        self._signal = _Signal(store)
-        self._attached: _Status | None = None
-        self._read = 0
-        with store.lock:
-            status = self._attach()
-            if status is not None:
-                self._read = status.logged - min(kept, len(status.logs))
-
-    def _attach(self) -> _Status | None:
-        status = self._store.status.get(self._pipeline)
-        if status is not self._attached:
-            self._attached, self._read = status, 0
-            if status is not None:
-                status.log_readers.append(self)
-        return status
-
-    def notify(self) -> None:
-        """A line was written; the caller holds the lock."""
-        self._signal.notify()
-
-    def read(self, timeout_s: float) -> list[bytes]:
-        """Lines since the last call; waits for the first."""
-        deadline = self._store.clock.now() + timeout_s
-        with self._store.lock:
-            while True:
-                status = self._attach()
-                missed = 0 if status is None else status.logged - self._read
-                remaining = deadline - self._store.clock.now()
-                if self._signal.was_woken("read") or missed or remaining <= 0:
-                    if status is None or not missed:
-                        return []
-                    self._read = status.logged
-                    return list(status.logs)[-missed:]
-                self._signal.wait(remaining if status is not None else min(remaining, LOOK_S))
-
-    def wake(self) -> None:
-        """End a waiting `read`."""
-        with self._store.lock:
-            self._signal.wakes += 1
-            self._signal.notify()
-
-    def close(self) -> None:
-        """Follow no more."""
-        with self._store.lock:
-            for status in self._store.status.values():
-                if self in status.log_readers:
-                    status.log_readers.remove(self)
-        self.wake()

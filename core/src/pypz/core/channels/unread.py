@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from typing import Final
 
 from pypz.core.channels.headers import DATA, END, INCARNATION, KIND, RUN, WRITER, Note, count_of
 from pypz.core.channels.roster import Writers
 from pypz.core.channels.spi import ChannelClient, ChannelInfo, Received
+from pypz.core.commons.clock import PROCESS_CLOCK
 
 COUNT_S: Final = 30.0
 """Seconds that counting may take (chosen); what was counted by then is told as "at least"."""
@@ -28,6 +29,8 @@ class Unread:
         run: str,
         writers: Writers,
         retired: frozenset[str] = frozenset(),
+        *,
+        now: Callable[[], float] = PROCESS_CLOCK.now,
     ) -> None:
         """Go to the committed positions.
 
@@ -38,9 +41,11 @@ class Unread:
             run: Whose ends count.
             writers: The roster's.
             retired: Those of them that have written no end, and will not.
+            now: Gives the seconds by which the client's time-outs go.
         """
         self.records = 0
         self._client = client
+        self._now = now
         self._info = info
         self._run = run
         self._writers = writers
@@ -58,9 +63,9 @@ class Unread:
 
     def count(self, timeout_s: float = COUNT_S) -> bool:
         """Read on to the ends; whether all of them were found in time, else `records` is too low."""
-        deadline = time.monotonic() + timeout_s
+        deadline = self._now() + timeout_s
         while any(self._missing.values()):
-            left_s = deadline - time.monotonic()
+            left_s = deadline - self._now()
             if left_s <= 0:
                 return False
             for block in self._client.read(READ_BLOCKS, left_s):
