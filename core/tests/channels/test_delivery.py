@@ -44,8 +44,10 @@ def give_by_notes(stops_at: int, fails: bool = True) -> Step:
 
 
 def test_a_source_resumes_by_its_checkpoint_in_the_next_run(bed: Bed) -> None:
+    failing = bed.pair(give_by_notes(stops_at=10))
+    failing.giver.output_port.set_parameter("lingerMs", 60_000)  # what was sent already when it fails is not forgotten
     with pytest.raises(PipelineFailedError):
-        PipelineExecutor(bed.pair(give_by_notes(stops_at=10))).start()
+        PipelineExecutor(failing).start()
     assert bed.note() == b"10"  # that of the iteration that failed was forgotten with what it sent
     again = bed.pair(give_by_notes(stops_at=-1))
     PipelineExecutor(again).start()

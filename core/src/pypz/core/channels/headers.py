@@ -45,11 +45,23 @@ class Origin:
 
     def data(self, payload: bytes, count: int, sequence: int, codec: str, schema: str, framing: str = BATCH) -> Block:
         """A block of records; ``sequence`` counts this writer's records in the partition before it."""
-        return Block({**self._shared(DATA, count, sequence), CODEC: codec, SCHEMA: schema, FRAMING: framing}, payload)
+        headers = self._of_data(codec, schema, framing).copy()
+        headers[SEQUENCE] = str(sequence)
+        headers[COUNT] = str(count)
+        return Block(headers, payload)
 
     def end(self, sequence: int, partitions: int) -> Block:
         """The end marker: the writer's last entry in a partition in this run."""
         return Block(self._shared(END, 0, sequence), json.dumps({"partitions": partitions}).encode())
+
+    def _of_data(self, codec: str, schema: str, framing: str) -> dict[str, str]:
+        """Headers of a block of records, but for its sequence and count; made once."""
+        made: dict[tuple[str, str, str], dict[str, str]] = vars(self).setdefault("_made", {})
+        found = made.get((codec, schema, framing))
+        if found is None:
+            shared = self._shared(DATA, 0, 0)
+            found = made[codec, schema, framing] = {**shared, CODEC: codec, SCHEMA: schema, FRAMING: framing}
+        return found
 
     def _shared(self, kind: str, count: int, sequence: int) -> dict[str, str]:
         return {

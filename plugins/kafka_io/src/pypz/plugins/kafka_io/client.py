@@ -36,6 +36,8 @@ from pypz.plugins.kafka_io.pulling import Place, Puller, warm
 from pypz.plugins.kafka_io.reading import Inbox, KafkaReader
 from pypz.plugins.kafka_io.topics import Topics
 
+POLL_EVERY_S: Final = 0.001
+"""Seconds between two looks of a busy writer at what became of earlier blocks (chosen)."""
 FULL_SLICE_S: Final = 0.05
 """Seconds of one wait for room in the producer's queue: a wake-up is seen after these at the latest."""
 FLUSH_SLICE_S: Final = 0.01
@@ -286,6 +288,7 @@ class KafkaWriter:
         self._channel = channel
         self._limit = limit
         self._seen_wakes = client.wakes
+        self._polled_at = 0.0
 
     def partition_count(self) -> int:
         """Partitions known when the channel was described."""
@@ -302,7 +305,10 @@ class KafkaWriter:
         """
         output = self._output
         producer = output._living()
-        producer.poll(0)
+        now = time.monotonic()
+        if now >= self._polled_at + POLL_EVERY_S:  # each lets go of Python's lock, and others take it
+            producer.poll(0)
+            self._polled_at = now
         output.raise_failure()
         size = len(block.payload)
         if size > self._limit:

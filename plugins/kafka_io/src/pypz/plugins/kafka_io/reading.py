@@ -298,7 +298,11 @@ def _resume(place: Place, consumer: Consumer) -> None:
 
 def _received(message: Message) -> Received:
     offset = message.offset()
-    headers = {header[0]: _text(header[1]) for header in message.headers() or ()}
+    given = message.headers() or ()
+    try:
+        headers = {name: value.decode() for name, value in given}  # type: ignore[union-attr,str-unpack]  # ours are; others' below
+    except (AttributeError, UnicodeDecodeError):
+        headers = {header[0]: _text(header[1]) for header in given}
     topic, partition, payload = message.topic(), message.partition(), message.value()
     assert topic is not None
     assert partition is not None
