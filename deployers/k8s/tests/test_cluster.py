@@ -40,7 +40,7 @@ from pypz.deployers.k8s.api import ClusterApi, Manifest
 from pypz.deployers.k8s.connection import load_configuration
 from pypz.deployers.k8s.deployments import Deployments
 from pypz.deployers.k8s.plan import INSTANCE_NAME, selector_of
-from pypz.deployers.k8s.planning import plan_of
+from pypz.deployers.k8s.planning import members_of, plan_of
 from pypz.deployers.k8s.rights import rights_manifests
 from pypz.deployers.k8s.watching import Watcher
 from pypz.executors.commons import ExecutionMode
@@ -577,3 +577,57 @@ def test_ctrl_c_detaches_without_destroying_and_needs_no_class_of_the_pipeline(
     assert "detached from pipe, which goes on; destroy('pipe') ends and removes it" in errors
     assert deployer.is_deployed("pipe")
     assert deployer.is_any_operator_in_state("pipe", DeploymentState.Open, DeploymentState.Running)
+
+
+class CountingApi(ClusterApi):
+    """Notes what it sends."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.sent: list[tuple[str, str, bool]] = []
+        """Method, path, whether it is a watch."""
+
+    def _send(self, method: str, path: str, **options: Any) -> Any:
+        self.sent.append((method, path, bool((options.get("query") or {}).get("watch"))))
+        return super()._send(method, path, **options)
+
+
+class Several(Pipeline):
+    """As many operators as asked for."""
+
+    count = 0
+
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        for index in range(self.count):
+            setattr(self, f"operator{index}", BlankOperator())
+
+
+def test_deploying_takes_one_request_an_operator_and_a_few_and_looking_one_list_a_kind(
+    kubeconfig: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: dict[int, Counter[str]] = {}
+    for count in (1, 6):
+        monkeypatch.setattr(Several, "count", count)
+        pipeline = Several(f"several{count}")
+        for operator in members_of(pipeline):
+            configured(operator, "wait", nodeSelector={"pypz.io/there-is-no": "such-node"})
+            operator.set_parameter("replicationFactor", 2)
+        api = CountingApi(load_configuration(None, kubeconfig, True), namespace)
+        deployed = Deployments(api, print)
+
+        deployed.create(plan_of(pipeline, ExecutionMode.Standard, ()), wait=True)
+        counts[count] = Counter(
+            f"{method} {path.rpartition('/')[2]}" for method, path, is_watch in api.sent if not is_watch
+        )
+
+        api.sent.clear()
+        assert len(deployed.states(pipeline.get_full_name())) == 3 * count
+        lists = [path.rpartition("/")[2] for _, path, _ in api.sent if not path.rpartition("/")[2].startswith("pypz-")]
+        assert sorted(lists) == ["jobs", "pods"]
+        assert len(api.sent) == 4
+        deployed.destroy(pipeline.get_full_name(), force=True, wait=True)
+    more = counts[6] - counts[1]
+    more = Counter({what: number for what, number in more.items() if not what.startswith("GET pypz-")})
+    assert more == {"POST jobs": 5}
+    assert sum(counts[1].values()) <= 20
