@@ -98,7 +98,9 @@ def idle_percent(made: KubernetesDeployer, seconds: float) -> float:
     time.sleep(SETTLE_S)
     before, began = spent_s(), time.perf_counter()
     time.sleep(seconds)
-    return 100 * (spent_s() - before) / (time.perf_counter() - began)
+    percent = 100 * (spent_s() - before) / (time.perf_counter() - began)
+    assert attached.is_alive(), "the attach has ended meanwhile"
+    return percent
 
 
 def kubectl(*arguments: str) -> None:

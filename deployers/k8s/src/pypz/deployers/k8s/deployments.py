@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 from pypz.deployers.base import DeploymentPlan, DeploymentState, MemberStatus
@@ -29,6 +31,7 @@ from pypz.deployers.k8s.states import (
     groups_of,
     index_of,
     job_of,
+    pods_by_owner,
     pods_of,
     refusal_of,
     states_of,
@@ -41,9 +44,13 @@ from pypz.deployers.k8s.watching import Watcher
 from pypz.utils.k8s.errors import DeploymentConflictException, DeploymentException, DeploymentNotFoundException
 
 PODS_WITHIN_S: Final = 60.0
-"""Seconds within which the cluster must have made all pods (not: run them). Chosen: one second is usual."""
+"""Seconds within which the cluster must have made another pod (not: run it), until there are all. Chosen: one second is usual
+for all of a small pipeline, a minute for 300 on a busy control plane."""
 LOOK_S: Final = 1.0
 """Seconds between two looks at whether a watching caller has enough; changes come at once. Chosen."""
+AT_A_TIME: Final = 4
+"""Requests that are under way together when a pipeline is made. Chosen: the server's own work on the first objects does not hold
+up the last, and a single client is far from the share that the server gives each (API priority and fairness)."""
 _KINDS: Final = ("ConfigMap", "Secret", "Job", "Pod")
 _WELL: Final = (DeploymentState.Running, DeploymentState.Completed)
 _FOR_GOOD: Final = ("violates PodSecurity",)
@@ -111,8 +118,7 @@ class Deployments:
                 ) from error
             raise
         try:
-            for manifest in dependents:
-                self._create(owned(manifest, owner), plan)
+            self._create_all([owned(manifest, owner) for manifest in dependents], plan)
             if wait:
                 self._await_pods(plan.name, {owned(m, owner)["metadata"]["name"]: _size(m) for m in dependents})
         except BaseException as error:
@@ -247,6 +253,21 @@ class Deployments:
             del asked["previous"], pods[-1]
         return (str(pods[-1]["metadata"]["name"]), asked) if pods else None
 
+    def _create_all(self, manifests: Sequence[Manifest], plan: PipelinePlan) -> None:
+        """Make objects: first those that others refer to, then the others, a few at a time."""
+        workloads = [m for m in manifests if m["kind"] not in ("ConfigMap", "Secret")]
+        for manifest in manifests:
+            if manifest not in workloads:
+                self._create(manifest, plan)
+        with ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="pypz-create") as threads:
+            made = [threads.submit(self._create, manifest, plan) for manifest in workloads]
+            try:
+                for one in made:
+                    one.result()
+            except BaseException:
+                threads.shutdown(cancel_futures=True)  # what is under way is waited for, so that it can be removed
+                raise
+
     def _create(self, manifest: Manifest, plan: PipelinePlan) -> None:
         try:
             self._api.create(manifest)
@@ -315,21 +336,20 @@ class Deployments:
         told: set[str] = set()
         with Watcher(self._api, selector_of(pipeline), "Job", "Pod", "Event", say=self._say) as seen:
 
-            def has_all(job: str) -> bool:
-                known = seen.objects["Job"].get(job)
-                pods = [] if known is None else pods_of(known, seen.objects["Pod"].values())
-                return len({index_of(p) for p in pods}) >= jobs[job]
-
-            def missing() -> list[str]:
-                return [job for job in jobs if not has_all(job)]
-
-            def reason_for(job: str) -> str:
-                known = seen.objects["Job"].get(job)
-                return "" if known is None else refusal_of(known, seen.objects["Pod"].values(), seen.warnings)
+            def missing() -> dict[str, str]:
+                """The Jobs that have not made all their pods, each with why it may not, where that is known."""
+                made, warnings = pods_by_owner(seen.objects["Pod"].values()), seen.warnings
+                found = {}
+                for name, size in jobs.items():
+                    job = seen.objects["Job"].get(name)
+                    pods = [] if job is None else made.get(job["metadata"]["uid"], [])
+                    if len({index_of(p) for p in pods}) < size:
+                        found[name] = "" if job is None else refusal_of(job, pods, warnings)
+                return found
 
             def is_done() -> bool:
                 left = missing()
-                for job, reason in ((job, reason_for(job)) for job in left):
+                for job, reason in left.items():
                     if any(words in reason for words in _FOR_GOOD):
                         raise DeploymentException(f"{pipeline}: Job {job} may not make its pods: {reason}")
                     if reason and job not in told:
@@ -337,12 +357,17 @@ class Deployments:
                         self._say(f"{pipeline} waits: Job {job}: {reason}")
                 return not left
 
-            if not seen.wait_until(is_done, time.monotonic() + PODS_WITHIN_S):
-                job = missing()[0]
-                raise DeploymentException(
-                    f"{pipeline}: Job {job} has not made all its pods within {PODS_WITHIN_S:.0f} s; "
-                    f"last seen: {reason_for(job) or 'nothing'}"
-                )
+            def is_further(than: int) -> bool:
+                return len(seen.objects["Pod"]) > than or is_done()
+
+            while not is_done():
+                count = len(seen.objects["Pod"])
+                if not seen.wait_until(partial(is_further, count), time.monotonic() + PODS_WITHIN_S):
+                    job, reason = next(iter(missing().items()))
+                    raise DeploymentException(
+                        f"{pipeline}: Job {job} has not made all its pods within {PODS_WITHIN_S:.0f} s; "
+                        f"last seen: {reason or 'nothing'}"
+                    )
 
     def _roll_back(self, pipeline: str, cause: BaseException) -> None:
         try:

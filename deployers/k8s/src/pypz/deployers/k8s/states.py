@@ -58,6 +58,15 @@ def pods_of(job: Manifest, pods: Iterable[Manifest]) -> list[Manifest]:
     return sorted(found, key=lambda p: str(p["metadata"].get("creationTimestamp")))
 
 
+def pods_by_owner(pods: Iterable[Manifest]) -> dict[str, list[Manifest]]:
+    """Pods by the id of what has made them, oldest first: for many Jobs at once."""
+    found: dict[str, list[Manifest]] = {}
+    for pod in sorted(pods, key=lambda p: str(p["metadata"].get("creationTimestamp"))):
+        for owner in pod["metadata"].get("ownerReferences", []):
+            found.setdefault(str(owner.get("uid")), []).append(pod)
+    return found
+
+
 def states_of(
     groups: Iterable[Group], jobs: Iterable[Manifest], pods: Iterable[Manifest]
 ) -> dict[str, DeploymentState]:
@@ -77,11 +86,12 @@ def _members(
     groups: Iterable[Group], jobs: Iterable[Manifest], pods: Iterable[Manifest]
 ) -> Iterator[tuple[str, Manifest | None, list[Manifest], int]]:
     """Full name, Job, pods (oldest first) and group index of every member."""
-    jobs, pods = list(jobs), list(pods)
+    by_name = {str(j["metadata"].get("annotations", {}).get(FULL_NAME)): j for j in reversed(list(jobs))}
+    by_owner = pods_by_owner(pods)
     for group in groups:
-        job = job_of(group, jobs)
+        job = by_name.get(group.full_name)
         made: dict[int, list[Manifest]] = {}
-        for pod in [] if job is None else pods_of(job, pods):
+        for pod in [] if job is None else by_owner.get(job["metadata"]["uid"], []):
             made.setdefault(index_of(pod), []).append(pod)
         # Scaling makes a Job of another size before everybody has read the new description.
         for index in range(group.size if job is None else int(job["spec"].get("completions", group.size))):

@@ -119,6 +119,7 @@ class Watcher:
         while not is_so():
             if not self.wait(deadline):
                 return is_so()
+            self.catch_up()  # looking may take longer than the next change does
         return True
 
     def _list(self, kind: str) -> Listing | None:
