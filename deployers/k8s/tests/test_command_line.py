@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from deployers.k8s.tests.test_cluster import objects_of, prepared, two
+from deployers.k8s.tests.test_cluster import configured, objects_of, prepared, two
 
 from pypz.deployers.k8s.api import ClusterApi
+from pypz.deployers.k8s.plan import selector_of
+from pypz.deployers.k8s.watching import Watcher
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -87,3 +91,20 @@ def test_a_context_that_does_not_exist_is_told(pypz: Pypz) -> None:
     assert done.returncode == 1
     assert "nowhere" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_while_deploying_removes_what_was_made(api: ClusterApi, tmp_path: Path) -> None:
+    before = objects_of(api)
+    pipeline = two("end", "end")
+    configured(pipeline.reader, "end", serviceAccountName="absent")  # its pods are never made
+    (tmp_path / "pipe.yaml").write_text(str(pipeline))
+    command = [sys.executable, "-m", "pypz.cli.main", "deploy", "pipe.yaml", "-n", api.namespace]
+    with Watcher(api, selector_of("pipe"), "Job", say=print) as seen:
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert seen.wait_until(lambda: len(seen.objects["Job"]) == 2, time.monotonic() + 60)
+        process.send_signal(signal.SIGINT)
+        shown, told = process.communicate(timeout=60)
+    assert (process.returncode, shown) == (130, "")
+    assert "interrupted" in told
+    assert "\x1b" not in told
+    assert objects_of(api) == before

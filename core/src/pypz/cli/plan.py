@@ -59,8 +59,7 @@ def plan(
 
     Every error is told at once. Nothing is created or changed. Secrets are masked.
 
-    With --to: what `pypz deploy` would change there. The cluster is asked by a dry run, so that what it would refuse is
-    told; no broker is asked.
+    With --to: what `pypz deploy` would change there, and what the cluster would refuse. No broker is asked.
 
     pypz plan letters:Letters -p '>>channelLocation=localhost:9092'
 
@@ -68,7 +67,7 @@ def plan(
 
     pypz plan letters:Letters --to kubernetes --image letters:2
 
-    The exit code is 0 when a start would go on, 1 when it would be refused; with --exit-code 3 when something would change.
+    Exit code: 0 when a start would go on, 1 when it would be refused; with --exit-code 3 when something would change.
     """
     with told_plainly(debug, as_json and _nothing_but):
         if to is not None:

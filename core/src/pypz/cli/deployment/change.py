@@ -56,6 +56,12 @@ def destroy(
     """Remove a deployed pipeline with all that its deployment made, or one operator of it.
 
     Operators finish what they have begun, and commit. Channels of a run that did not end well stay: a later start goes on.
+
+    Ctrl-C stops the waiting; what has begun goes on.
+
+    pypz destroy weather
+
+    pypz destroy weather.reader --force
     """
     with told_plainly(debug):
         deployer = deployer_at(to, namespace, context, kubeconfig)

@@ -21,7 +21,12 @@ from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.commons import ExecutionMode
 
 Image = Annotated[str | None, typer.Option(help="Image of all operators that name none.")]
-Mode = Annotated[ExecutionMode, typer.Option(case_sensitive=False, help="Part of the life to carry out.")]
+Mode = Annotated[
+    ExecutionMode,
+    typer.Option(
+        case_sensitive=False, metavar="MODE", help=f"Part of life: {', '.join(m.value for m in ExecutionMode)}."
+    ),
+]
 Skip = Annotated[list[str] | None, typer.Option("--skip", metavar="OPERATOR", help="Leave this operator out.")]
 
 
@@ -42,7 +47,13 @@ def deploy(
 ) -> None:
     """Deploy every operator of a pipeline with its replicas, as a new run: all or nothing.
 
+    It returns when all pods exist, which is before they run. Ctrl-C before that removes what was made.
+
     pypz deploy weather:Weather -p '>>channelLocation=broker:9092' --image weather:1 --attach
+
+    `pypz plan --to kubernetes` tells beforehand what would change and what is wrong.
+
+    Exit code: 0, or 1 after an error; with --attach that of `pypz attach`; 130 after Ctrl-C.
     """
     with told_plainly(debug):
         pipeline = prepared(target, parameter, name, image)

@@ -46,7 +46,12 @@ def logs(
     kubeconfig: Kubeconfig = None,
     debug: Debug = False,
 ) -> None:
-    """Show what members have logged; of several, each line begins with its member's name."""
+    """Show what members have logged; of several, each line begins with its member's name.
+
+    pypz logs weather --follow
+
+    pypz logs weather.reader_0 --previous --tail 50
+    """
     with told_plainly(debug):
         options: dict[str, Any] = {"follow": follow}
         if previous:

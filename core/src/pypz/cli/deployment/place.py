@@ -10,7 +10,7 @@ from pypz.core.commons.errors import ConfigurationError
 from pypz.core.hooks.host import PluginHost
 from pypz.deployers.base import Deployer
 
-To = Annotated[str, typer.Option("--to", metavar="KIND", help="Kind of place.")]
+To = Annotated[str, typer.Option("--to", metavar="KIND", help="Kind of place, as plugins bring them.")]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace; 'default' when left out.")]
 Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig; its current one when left out.")]
 Kubeconfig = Annotated[

@@ -37,6 +37,10 @@ def status(
     """Show the deployed pipelines, or every member of one: state, restarts, age, host and reason.
 
     With --json each member is an object with "name", "state", "reason", "restarts", "host" and "since_utc" (seconds since 1970).
+
+    pypz status
+
+    pypz status weather --json
     """
     with told_plainly(debug, as_json):
         deployer = deployer_at(to, namespace, context, kubeconfig)
