@@ -274,7 +274,7 @@ async def logs_pane(size: tuple[int, int] = (100, 20)) -> AsyncIterator[tuple[Sn
     app = SnifferApp(model, Talk("p"))
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
-        await pilot.press("L")
+        await pilot.press("l")
         await pilot.pause()
         pane = app.pane("logs")
         assert isinstance(pane, LogsPane)
@@ -424,7 +424,7 @@ async def test_lines_are_fetched_only_while_they_are_shown() -> None:
         await until(pilot, lambda: pane._feed is not None)
         await pilot.press("escape")
         await until(pilot, lambda: pane._feed is None)
-        await pilot.press("L")
+        await pilot.press("l")
         await until(pilot, lambda: pane._feed is not None)
 
 
@@ -434,7 +434,7 @@ async def test_a_run_in_this_process_is_seen_line_by_line() -> None:
     pipeline = Talk("p")
     app = SnifferApp(model, pipeline)
     async with app.run_test(size=(100, 20)) as pilot:
-        await pilot.press("L")
+        await pilot.press("l")
         pane = app.pane("logs")
         assert isinstance(pane, LogsPane)
         await until(pilot, lambda: pane._feed is not None)

@@ -68,7 +68,7 @@ PANES: Final[Sequence[PaneEntry]] = (
     PaneEntry("t", "table", TablePane),
     PaneEntry("d", "details", DetailsPane, "side"),
     PaneEntry("r", "records", RecordsPane, "full"),
-    PaneEntry("L", "logs", LogsPane, "full"),
+    PaneEntry("l", "logs", LogsPane, "full"),
 )
 """All panes; the first one is shown at the start."""
 
