@@ -259,7 +259,8 @@ def _row(
         return Row(left, right, TONES[member.mood], selection, chosen == selection)
     flow = flows.of(group, part.name)
     tone: Tone = "bad" if "failed" in flow.states else "warn" if flow.lag.records else ""
-    right = _totals(flow) if scale.has_labels else _figures(flow, width - 1 - len(part.name))
+    room = width - 1 - len(part.name)
+    right = _totals(flow, room) if scale.has_labels else _figures(flow, room)
     is_chosen = chosen.group == group and chosen.port == part.name
     return Row(part.name, right, tone, Selection(group, port=part.name), is_chosen)
 
@@ -292,10 +293,12 @@ def _rate_of(members: Sequence[MemberView]) -> float:
     return taken or sent
 
 
-def _totals(flow: Flow) -> str:
+def _totals(flow: Flow, room: int) -> str:
     if flow.records is None:
         return ""
-    return f"{count_words(flow.records)} rec {size_words(flow.size_bytes)}"
+    records = f"{count_words(flow.records)} rec"
+    both = f"{records} {size_words(flow.size_bytes)}"
+    return both if len(both) <= room else records
 
 
 def _figures(flow: Flow, room: int) -> str:

@@ -17,7 +17,7 @@ from pypz.sniffer.table import Tone, rate_words
 
 MARK: Final = "•"
 MARK_DISTANCE: Final = 9
-"""Cells between two marks on a line where records flow (chosen)."""
+"""Cells from one mark to the next on a line where records flow (chosen)."""
 
 ARROW: Final = "▶"
 
@@ -193,8 +193,9 @@ class Drawing:
         return sorted(pieces)
 
     def _marks(self, link: Link) -> Iterator[tuple[int, int]]:
-        steps = self._steps[link]
-        return (steps[i] for i in range(self._phase % MARK_DISTANCE, len(steps) - 1, MARK_DISTANCE))
+        steps = self._steps[link][:-1]  # the last cell is the arrow's
+        distance = max(1, min(MARK_DISTANCE, len(steps)))  # one mark at least is in sight
+        return (steps[i] for i in range(self._phase % distance, len(steps), distance))
 
     def _box_line(self, group: str, y: int) -> Iterator[Piece]:
         place = self.layout.places[group]
