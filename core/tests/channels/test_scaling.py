@@ -138,9 +138,10 @@ class Member:
 class Bench:
     """A pipeline whose members are started and stopped one by one."""
 
-    def __init__(self, total: int = 200, **parameters: Any) -> None:
+    def __init__(self, total: int = 200, location: str = "", **parameters: Any) -> None:
         self.name = f"line_{uuid.uuid4().hex[:8]}"
         self.keeper = MemoryTransport(self.name)
+        self.location = location or f"memory:{self.name}"
         self.run = uuid.uuid4().hex[:12]
         self.parameters = parameters
         self.board = BOARDS[self.name] = Board()
@@ -150,7 +151,7 @@ class Bench:
 
     def pipeline(self, size: int) -> Line:
         made = Line(self.name)
-        made.set_parameter(">>channelLocation", f"memory:{self.name}")
+        made.set_parameter(">>channelLocation", self.location)
         for name, value in self.parameters.items():
             made.source.output.set_parameter(name, value)
         made.worker.set_parameter("replicationFactor", size - 1)

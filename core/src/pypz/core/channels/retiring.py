@@ -16,6 +16,7 @@ from pypz.core.channels import pool
 from pypz.core.channels.channel_life import ADMIN_TIMEOUT_S, ALIVE_WAIT_S
 from pypz.core.channels.headers import Origin
 from pypz.core.channels.port import ChannelPort, channel_ports_of
+from pypz.core.channels.roster import Roster
 from pypz.core.channels.run import (
     address_of_port,
     locations_of,
@@ -83,6 +84,12 @@ class Place:
         if not self.open_runs():
             return None
         return next((run for run, _ in self.beats() if run in self.open_runs()), None)
+
+    def roster(self, run: str) -> Roster:
+        """How many members each group of a run has, generation by generation."""
+        groups = self.value(f"run/{run}").get("groups")
+        first = {str(name): int(size) for name, size in groups.items()} if isinstance(groups, dict) else {}
+        return Roster.read(self.facts, run, first)
 
     def told_of(self, run: str) -> str:
         """A run, and who has started it, in words."""
@@ -179,9 +186,7 @@ class _Retirement:
     def check(self) -> None:
         """Refuse a member that is unknown, alive, or has ended."""
         place, key = self._place, self._member.key
-        groups = place.value(f"run/{self._run}").get("groups")
-        size = groups.get(self._member.operator, 0) if isinstance(groups, dict) else 0
-        if self._member.index >= int(size):
+        if self._member.index >= place.roster(self._run).groups.get(self._member.operator, 0):
             raise ConfigurationError(f"{self._name} is no member of {place.told_of(self._run)}: nobody waits for it")
         if place.value(f"closed/{key}").get("run") == self._run:
             raise ConfigurationError(f"{self._name} has ended by itself in run {self._run}: nobody waits for it")
@@ -245,11 +250,10 @@ class _Retirement:
         if self._living:
             return False
         self._place.facts = self._place.stream.facts()
-        entry = self._place.value(f"run/{self._run}")
-        groups, here = entry.get("groups"), entry.get("here")
-        assert isinstance(groups, dict)
+        here = self._place.value(f"run/{self._run}").get("here")
         assert isinstance(here, list)
-        for member in (f"{name}/{index}" for name in here for index in range(int(groups.get(name, 0)))):
+        groups = self._place.roster(self._run).groups
+        for member in (f"{name}/{index}" for name in here for index in range(groups.get(name, 0))):
             ends = (self._place.value(kind + member).get("run") for kind in ("closed/", "retired/"))
             if self._run not in ends:
                 return False

@@ -7,10 +7,10 @@ of partitions that were added.
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +24,7 @@ from pypz.core.channels.run import address_of_port, namespace_of, operators_of, 
 from pypz.core.channels.session import own_host
 from pypz.core.channels.spi import ChannelClient, ChannelInfo, ChannelSpec, Committed, Guarantee, Member, Transport
 from pypz.core.channels.status import pack, with_prefix
-from pypz.core.commons.errors import ConfigurationError, RunConflictError, TransportError
+from pypz.core.commons.errors import ConfigurationError, PositionGoneError, RunConflictError, TransportError
 from pypz.core.commons.parameters import given_value
 
 if TYPE_CHECKING:
@@ -229,9 +229,12 @@ class Scaling:
                     reader.seek(number, committed.position if committed else "first")
                 deadline = time.monotonic() + LOOK_S
                 read = dict.fromkeys(range(info.partitions), 0)
-                while blocks := client.read(READ_BLOCKS, max(0.0, deadline - time.monotonic())):
-                    for block in blocks:
-                        read[block.partition] += 1
+                with contextlib.suppress(
+                    PositionGoneError
+                ):  # members commit meanwhile, and some transports drop what is read
+                    while blocks := client.read(READ_BLOCKS, max(0.0, deadline - time.monotonic())):
+                        for block in blocks:
+                            read[block.partition] += 1
                 lag = reader.lag()
                 found.update({(group, number): count + lag.get(number, 0) for number, count in read.items()})
         return found
@@ -375,9 +378,7 @@ class Scaling:
             place.facts = place.stream.facts()
 
     def _roster(self, place: Place) -> Roster:
-        groups = place.value(f"run/{self._run}").get("groups")
-        first = {str(name): int(size) for name, size in groups.items()} if isinstance(groups, dict) else {}
-        return Roster.read(place.facts, self._run, first)
+        return place.roster(self._run)
 
     def _member_name(self, index: int) -> str:
         return self._name + (f"_{index - 1}" if index else "")
@@ -400,7 +401,7 @@ class Scaling:
         address = address_of_port(port)
         return next(t for place in self._places for known, t in place.transports.items() if known == address)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _client(self, port: ChannelPort, index: int, epoch: int) -> Iterator[ChannelClient]:
         """A client that only looks: of no epoch, so that it takes nobody's place."""
         member = Member(self._places[0].pipeline, self._key, index, uuid.uuid4().hex[:12])

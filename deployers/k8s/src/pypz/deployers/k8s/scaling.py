@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 from pypz.core.channels.port import channel_ports_of
 from pypz.core.channels.retiring import Place, places_at
-from pypz.core.channels.run import address_of_port, status_name
+from pypz.core.channels.run import address_of_port, status_name, whole_of
 from pypz.core.channels.scaling import Scaled, Scaling, ScalingPlan
 from pypz.core.commons.errors import ConfigurationError, TransportError
 from pypz.core.commons.secrets import conceal
@@ -28,7 +28,7 @@ from pypz.deployers.k8s.api import ClusterApi, Manifest
 from pypz.deployers.k8s.attaching import LEEWAY_S
 from pypz.deployers.k8s.manifests import config_manifest, owned, renewed
 from pypz.deployers.k8s.plan import CONFIG_KEY, FULL_NAME, RUN, SCALING, PipelinePlan, job_name, owner_name, selector_of
-from pypz.deployers.k8s.states import has_failed, is_finished, pods_of
+from pypz.deployers.k8s.states import groups_of, has_failed, is_finished, pods_of
 from pypz.deployers.k8s.watching import Watcher
 from pypz.utils.k8s.errors import DeploymentException, DeploymentNotFoundException
 
@@ -100,7 +100,16 @@ class Rescaling:
         if owner is None or found is None:
             raise DeploymentNotFoundException(f"{self._pipeline} is not deployed in namespace {self._api.namespace!r}")
         config = found["data"][CONFIG_KEY]
-        self._operator_in(config)
+        names = [group.full_name for group in groups_of(config)]
+        if self._full_name not in names:
+            raise DeploymentNotFoundException(
+                f"{self._pipeline} has no operator {self._full_name!r}; it has: {', '.join(names)}"
+            )
+        if self._members < 1:
+            raise ConfigurationError(
+                f"{self._full_name}: {self._members} members are asked for, expected 1 or more; "
+                f"`pypz destroy {self._full_name}` removes it"
+            )
         job = self._api.get("Job", job_name(self._pipeline, self._name))
         kept = owner["metadata"].get("annotations", {}).get(SCALING)
         if job is None and kept and json.loads(kept)["metadata"]["annotations"][FULL_NAME] == self._full_name:
@@ -120,27 +129,12 @@ class Rescaling:
     @contextlib.contextmanager
     def _opened(self, config: str, job: Manifest) -> Iterator[tuple[Scaling, str]]:
         """The operator's channels as seen from here, and the pipeline's description as it is to be."""
-        operator = self._operator_in(config)
+        pipeline: Pipeline = Pipeline.create_from_string(config, mock_nonexistent=True)
+        operator: Operator = Internals(pipeline).nested_instances[self._name]
         operator.set_parameter("replicationFactor", self._members - 1)
         run = job["metadata"]["annotations"][RUN]
         with self._secrets(), self._places(operator) as places:
-            yield Scaling(places, operator, run, self._members), str(operator.get_context())
-
-    def _operator_in(self, config: str) -> Operator:
-        if self._members < 1:
-            raise ConfigurationError(
-                f"{self._full_name}: {self._members} members are asked for, expected 1 or more; "
-                f"`pypz destroy {self._full_name}` removes it"
-            )
-        pipeline: Pipeline = Pipeline.create_from_string(config, mock_nonexistent=True)
-        principals = {o.get_simple_name(): o for o in Internals(pipeline).nested_instances.values() if o.is_principal()}
-        if self._name not in principals:
-            raise DeploymentNotFoundException(
-                f"{self._pipeline} has no operator {self._full_name!r}; it has: "
-                f"{', '.join(f'{self._pipeline}.{name}' for name in principals)}"
-            )
-        found: Operator = principals[self._name]
-        return found
+            yield Scaling(places, operator, run, self._members), str(pipeline)
 
     @contextlib.contextmanager
     def _secrets(self) -> Iterator[None]:
@@ -171,7 +165,7 @@ class Rescaling:
         with contextlib.ExitStack() as opened:
             try:
                 places = opened.enter_context(
-                    places_at(PluginHost.default(), status_name(operator.get_context()), locations)
+                    places_at(PluginHost.default(), status_name(whole_of(operator)), locations)
                 )
             except TransportError as error:
                 shown = ", ".join(str(conceal({"channelLocation": one})["channelLocation"]) for one, _ in locations)
