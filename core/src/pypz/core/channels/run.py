@@ -6,29 +6,34 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pypz.core.channels import pool
 from pypz.core.channels.capabilities import check_capabilities
-from pypz.core.channels.channel_life import ADMIN_TIMEOUT_S, ALIVE_WAIT_S
 from pypz.core.channels.connections import Connections
+from pypz.core.channels.leftovers import Leftovers
 from pypz.core.channels.port import ChannelPort, channel_ports_of
 from pypz.core.channels.roster import Roster, Writers
 from pypz.core.channels.session import MemberSession, own_host
-from pypz.core.channels.spi import Guarantee, Member, MemberNote, StatusEntry, StatusStream, Transport, Unit
-from pypz.core.channels.standing import forget
+from pypz.core.channels.spi import Member, StatusStream, Transport
+from pypz.core.channels.standing_runs import forget_old_runs, open_runs_in, refuse_alive, refuse_earlier
 from pypz.core.channels.status import StatusHub, pack, unpack, with_prefix
 from pypz.core.channels.usage import ProcessUsage
+from pypz.core.channels.whole import (
+    address_of_port,
+    addresses_of,
+    check_values,
+    namespace_of,
+    operators_of,
+    status_name,
+    whole_of,
+)
 from pypz.core.commons.clock import PROCESS_CLOCK, Clock
-from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PypzError, RunConflictError
-from pypz.core.commons.faults import collecting, refuse
-from pypz.core.commons.parameters import given_value
+from pypz.core.commons.errors import ConfigurationError, PypzError
 from pypz.core.commons.secrets import conceal
-from pypz.core.commons.utils import TemplateResolver
 from pypz.core.hooks.events import OperatorRef, PipelineRef
-from pypz.core.hooks.lines import lowest_level
 from pypz.core.hooks.loader import say
 from pypz.core.hooks.relay import Relay
 
@@ -47,119 +52,8 @@ SKIPPED_VARIABLE: Final = "PYPZ_SKIPPED"
 """Environment variable with the full names, separated by commas, of operators that a starter of lone members leaves out
 (mode Skip): they are not in the roster, nobody waits for them."""
 
-GUARANTEES: Final = (Guarantee.AT_LEAST_ONCE.value, Guarantee.AT_MOST_ONCE.value)
-"""Values of ``deliveryGuarantee`` that this version carries out; the first is the default."""
-
-_TEMPLATES: Final = TemplateResolver("$(", ")")
-
 JOINING_MODES: Final = ("Standard", "WithoutResourceDeletion")
 """Modes in which a member joins; in the others it only makes or deletes channels."""
-
-
-def operators_of(whole: Pipeline | Operator) -> list[Operator]:
-    """The principal operators of a pipeline, or the operator itself."""
-    from pypz.core.specs.instance import Internals
-    from pypz.core.specs.operator import Operator
-    from pypz.core.specs.pipeline import Pipeline
-
-    if not isinstance(whole, Pipeline):
-        return [whole]
-    return [op for op in Internals(whole).nested_instances.values() if not isinstance(op, Operator.Replica)]
-
-
-def whole_of(operator: Operator) -> Pipeline | Operator:
-    """The pipeline of an operator; the operator itself when it has none."""
-    return operator.get_context() or operator
-
-
-def locations_of(whole: Pipeline | Operator) -> list[tuple[str, dict[str, str]]]:
-    """Location and options of each transport that the channel ports use, without repetition."""
-    found = {address: None for operator in operators_of(whole) for address in _addresses_of(operator)}
-    return [(location, dict(options)) for location, options in found]
-
-
-def _addresses_of(operator: Operator) -> list[pool.Address]:
-    """Addresses of an operator's channel ports; those that refer to a variable which is not set here are left out."""
-    found = (address_of_port(port) for port in channel_ports_of(operator))
-    return list(dict.fromkeys(address for address in found if address is not None))
-
-
-def address_of_port(port: ChannelPort) -> pool.Address | None:
-    """Address of a channel port; None when it has no location, or refers to a variable that is not set here."""
-    location, options = port.transport_location(), dict(port.transport_options())
-    if location is None or any(name not in os.environ for name in _variables([location, options])):
-        return None
-    return pool.address_of(_TEMPLATES.resolve(location), _TEMPLATES.resolve(options))
-
-
-def _variables(value: Any) -> list[str]:
-    return [name.removeprefix("env:") for name in _TEMPLATES.names(value)]
-
-
-def namespace_of(whole: Pipeline | Operator) -> str:
-    """The prefix that ``channelNamespace`` puts before every name that a transport sees; empty when not set."""
-    given = given_value(whole, "channelNamespace")
-    return f"{given}.." if given else ""
-
-
-def status_name(whole: Pipeline | Operator) -> str:
-    """Name of the pipeline's status streams at each location."""
-    return f"{namespace_of(whole)}{whole.get_full_name()}"
-
-
-def check_number(place: str, given: Any, name: str, *, at_least: int) -> None:
-    """Refuse a whole number that is too small; None means the default.
-
-    Raises:
-        ConfigurationError: Names place, parameter, value and what is accepted.
-    """
-    if given is not None and given < at_least:
-        text = f"{place}: parameter {name!r} is {given!r}, expected a whole number, {at_least} or more; leave it out"
-        refuse(ConfigurationError(text))
-
-
-def _check(whole: Pipeline | Operator) -> None:
-    """Refuse, before anything runs, what cannot be carried out.
-
-    Raises:
-        NotBuiltYetError: Names place, value and what is accepted.
-    """
-    for operator in operators_of(whole):
-        name = operator.get_full_name()
-        given = given_value(operator, "deliveryGuarantee")
-        if given not in (None, *GUARANTEES):
-            kind = NotBuiltYetError if given == Guarantee.EXACTLY_ONCE.value else ConfigurationError
-            text = (
-                f"{name}: parameter 'deliveryGuarantee' is {given!r}, which this version does not carry out"
-                f"{' yet' if kind is NotBuiltYetError else ''}; expected {' or '.join(map(repr, GUARANTEES))}; leave it out "
-                f"for {GUARANTEES[0]!r}"
-            )
-            refuse(kind(text))
-        check_number(name, given_value(operator, "commitIntervalMs"), "commitIntervalMs", at_least=0)
-        lowest_level(operator)
-        for port in channel_ports_of(operator):
-            port.check()
-
-
-def faults_of(whole: Pipeline | Operator) -> list[PypzError]:
-    """All for which a run of the whole would be refused before anything runs, as far as values tell."""
-    found: dict[str, PypzError] = {}
-    parts = [(op, channel_ports_of(op)) for op in operators_of(whole)]
-    checks = [port.check for _, ports in parts for port in ports]
-    checks.append(Connections([port for _, ports in parts for port in ports]).check)
-    checks += [partial(_check, part) for part in (*(op for op, _ in parts), whole)]
-    for check in checks:
-        with collecting() as faults:
-            check()
-        found.update((str(fault), fault) for fault in faults if str(fault) not in found)
-    return list(found.values())
-
-
-def open_runs_in(facts: Mapping[str, StatusEntry]) -> list[str]:
-    """Ids of the runs that are neither finished nor superseded, in stream order."""
-    runs = with_prefix(facts, "run/")
-    superseded = {value.get("supersedes") for value in runs.values()}
-    return [run for run in runs if run not in superseded and f"finished/{run}" not in facts]
 
 
 def _check_across_processes(pipeline: str, location: str, transport: Transport) -> None:
@@ -240,15 +134,16 @@ class PipelineRun:
         run._is_relaying = not in_processes
         try:
             run._connect()
-            superseded = {location: run._refuse_alive(hub) for location, hub in run._hubs.items()}
+            superseded = {at: refuse_alive(hub, run._ref.name, run.id) for at, hub in run._hubs.items()}
             if fresh:
-                run._delete_channels()
-                run._delete_notes()
+                left = Leftovers(run._whole, run.prefixed, run._transports, run._hubs)
+                left.delete_channels()
+                left.delete_notes(run.size_of)
             for location, hub in run._hubs.items():
                 run._open_at(location, hub, superseded[location])
             for location, hub in run._hubs.items():
-                run._refuse_earlier(hub, superseded[location])
-                run._forget_old_runs(hub)
+                refuse_earlier(hub, run._ref.name, run.id, superseded[location], run._hubs.values())
+                forget_old_runs(hub, run.id)
             run._begin()
         except BaseException:
             run.close()
@@ -279,7 +174,7 @@ class PipelineRun:
             for location, hub in run._hubs.items():
                 superseded = None
                 if not hub.value(f"run/{run.id}"):
-                    superseded = run._refuse_alive(hub)
+                    superseded = refuse_alive(hub, run._ref.name, run.id)
                 run._open_at(location, hub, superseded)
             if run_id is None and not new:
                 run._agree()
@@ -291,7 +186,7 @@ class PipelineRun:
 
     def _connect(self) -> None:
         """Open all transports and their status streams, side by side."""
-        _check(self._whole)
+        check_values(self._whole)
         self._connections.check()
         self._connections.check_schemas(self.host)
         addresses = self._addresses()
@@ -333,7 +228,7 @@ class PipelineRun:
         if errors:
             raise errors[0]
         for operator in operators_of(self._whole):
-            for location in dict.fromkeys(address[0] for address in _addresses_of(operator)):
+            for location in dict.fromkeys(address[0] for address in addresses_of(operator)):
                 self._here.setdefault(location, []).append(self.prefixed(operator.get_full_name()))
 
     def _check_clock(self) -> None:
@@ -361,8 +256,8 @@ class PipelineRun:
         """What this process connects to: all that the whole uses; a lone member only what its own ports use, where it
         has any, since it may not know the secrets of others.
         """
-        own = _addresses_of(self._member) if self._member is not None else []
-        everywhere = [address for operator in operators_of(self._whole) for address in _addresses_of(operator)]
+        own = addresses_of(self._member) if self._member is not None else []
+        everywhere = [address for operator in operators_of(self._whole) for address in addresses_of(operator)]
         return own or list(dict.fromkeys(everywhere))
 
     def _take_id(self, run_id: str) -> None:
@@ -395,67 +290,6 @@ class PipelineRun:
         """Whether another run says that it takes this one's place."""
         return any(value.get("supersedes") == self.id for value in with_prefix(hub.facts(), "run/").values())
 
-    def _refuse_alive(self, hub: StatusHub) -> str | None:
-        """Look at an open run: alive is refused; dead is given back, to be superseded."""
-        superseded = None
-        for run in self.open_runs(hub):
-            if run == self.id:
-                continue
-            if hub.wait_alive(run, ALIVE_WAIT_S):
-                raise self._conflict(hub, run)
-            if superseded is not None:
-                hub.put(f"run/{superseded}", None)
-            superseded = run
-        return superseded
-
-    def _refuse_earlier(self, hub: StatusHub, superseded: str | None) -> None:
-        """Of two starts at the same moment, which both found no open run, the first in stream order stands."""
-        hub.refresh()
-        for run in self.open_runs(hub):
-            if run == self.id:
-                return
-            if run != superseded:
-                for other in self._hubs.values():
-                    other.put(f"run/{self.id}", None)
-                raise self._conflict(hub, run)
-
-    def _conflict(self, hub: StatusHub, run: str) -> RunConflictError:
-        entry = hub.value(f"run/{run}")
-        return RunConflictError(
-            f"pipeline {self._ref.name!r} runs already: run {run}, started on host {entry.get('host')!r} by process "
-            f"{entry.get('process')}, is alive. Stop it first, or let this one use other channels by the "
-            "parameter 'channelNamespace' of the pipeline, or give the pipeline another name"
-        )
-
-    def _delete_channels(self) -> None:
-        for operator in operators_of(self._whole):
-            for port in channel_ports_of(operator):
-                if port.direction != "in":
-                    continue
-                address = pool.address_of(
-                    _TEMPLATES.resolve(port.transport_location()), _TEMPLATES.resolve(dict(port.transport_options()))
-                )
-                for name in port.channel_names():
-                    info = self._transports[address].describe_channel(self.prefixed(name))
-                    if info is not None:
-                        self._transports[address].delete_channel(info, ADMIN_TIMEOUT_S)
-                        forget(self._hubs[address[0]], info.name)
-
-    def _delete_notes(self) -> None:
-        """Remove the notes of all members; each is joined for that, since a transport may take them from the newest start only."""
-        for operator in operators_of(self._whole):
-            name = self.prefixed(operator.get_full_name())
-            for address in _addresses_of(operator):
-                for index in range(self.size_of(name)):
-                    member = Member(status_name(self._whole), name, index, uuid.uuid4().hex[:12])
-                    epoch = self._hubs[address[0]].join(member, pack(run="", start=member.start))
-                    client = self._transports[address].open_client(member, epoch, Guarantee.AT_LEAST_ONCE)
-                    try:
-                        if client.settle(ADMIN_TIMEOUT_S) is not None:
-                            client.commit(Unit({}, MemberNote(b"")), ADMIN_TIMEOUT_S)
-                    finally:
-                        client.close(ADMIN_TIMEOUT_S)
-
     def _open_at(self, location: str, hub: StatusHub, supersedes: str | None) -> None:
         """Write the opening entry unless another member did; take over the roster that stands."""
         host, process = own_host()
@@ -475,20 +309,6 @@ class PipelineRun:
         groups = standing.get("groups")
         if isinstance(groups, dict):
             self._groups = {str(name): int(size) for name, size in groups.items()}
-
-    def _forget_old_runs(self, hub: StatusHub) -> None:
-        """Remove the entries of all finished runs but the last, and schemas when no channel lives."""
-        facts = hub.facts()
-        runs = with_prefix(facts, "run/")
-        over = [run for run in runs if run != self.id and run not in self.open_runs(hub)]
-        for run in over[:-1]:
-            hub.put(f"run/{run}", None)
-            for key in (f"finished/{run}", *(key for key in facts if key.startswith(f"roster/{run}/"))):
-                if key in facts:
-                    hub.put(key, None)
-        if not with_prefix(facts, "channel/"):
-            for fingerprint in with_prefix(facts, "schema/"):
-                hub.put(f"schema/{fingerprint}", None)
 
     def _begin(self) -> None:
         """From here on this process beats for the run and relays what its members do."""
