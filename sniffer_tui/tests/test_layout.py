@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pypz.sniffer.graph.layout import Block, Layout, Link, Spacing, layout_of
+from pypz.sniffer.graph.layout import Block, Layout, Link, Spacing, layout_of, smallest_size
 
 
 @st.composite
@@ -86,6 +86,9 @@ def test_no_boxes_overlap_and_every_line_joins_its_ends_and_runs_through_no_box(
     spacing = Spacing(stub, stub, between, 1)
     found = layout_of(blocks, links, spacing)
     check(blocks, links, found)
+    width, height = smallest_size(blocks, spacing)
+    assert width <= found.width
+    assert height <= found.height
     assert layout_of(list(blocks), list(links), spacing) == found
 
 

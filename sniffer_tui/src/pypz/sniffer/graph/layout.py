@@ -125,6 +125,21 @@ def layout_of(blocks: Sequence[Block], links: Iterable[Link], spacing: Spacing |
     return _Drawing(blocks, list(dict.fromkeys(links)), spacing or Spacing()).layout()
 
 
+def smallest_size(blocks: Sequence[Block], spacing: Spacing) -> tuple[int, int]:
+    """Give a width and a height that no layout of the boxes is below, whatever lines there are; without placing them.
+
+    >>> smallest_size([Block("a", 0, 5, 3), Block("b", 0, 4, 3), Block("c", 1, 5, 3)], Spacing(2, 2))
+    (14, 7)
+    """
+    widths: dict[int, int] = {}
+    heights: dict[int, int] = {}
+    for block in blocks:
+        widths[block.level] = max(widths.get(block.level, 0), block.width)
+        heights[block.level] = heights.get(block.level, -spacing.between_blocks) + block.height + spacing.between_blocks
+    gaps = max(0, len(widths) - 1) * (spacing.leaving + spacing.arriving)
+    return sum(widths.values()) + gaps, max(heights.values(), default=0)
+
+
 class _Drawing:
     def __init__(self, blocks: Sequence[Block], links: Sequence[Link], spacing: Spacing) -> None:
         levels = sorted({block.level for block in blocks})
@@ -316,14 +331,11 @@ class _Drawing:
         lefts, track_x, x = [], [], 0
         for number in range(self._count + 1):
             gap, used = self._gaps[number], tracks[number]
-            has_left = any(one.left for one in gap.values())
-            first = x + (spacing.leaving if has_left else 0)
+            is_between = 0 < number < self._count
+            first = x + (spacing.leaving if is_between or any(one.left for one in gap.values()) else 0)
             track_x.append({bundle: first + track * (1 + spacing.between_tracks) for bundle, track in used.items()})
-            if gap:
-                x = first + (max(used.values()) * (1 + spacing.between_tracks) + 1 if used else 0)
-                x += spacing.arriving if any(one.right for one in gap.values()) else 0
-            elif 0 < number < self._count:
-                x += spacing.leaving + spacing.arriving
+            x = first + (max(used.values()) * (1 + spacing.between_tracks) + 1 if used else 0)
+            x += spacing.arriving if is_between or any(one.right for one in gap.values()) else 0
             if number < self._count:
                 lefts.append(x)
                 x += widths[number]

@@ -16,6 +16,7 @@ from textual.strip import Strip
 from pypz.sniffer.frames import Selection
 from pypz.sniffer.graph.cards import SCALES, joints_of, shape_of
 from pypz.sniffer.graph.drawing import Change, Drawing, Look, drawing_of
+from pypz.sniffer.graph.layout import smallest_size
 from pypz.sniffer.picture import Picture
 from pypz.sniffer.screen.pane import Pane, Watched
 from pypz.sniffer.screen.styles import STYLES
@@ -260,11 +261,14 @@ class GraphPane(Pane):
         """Draw at the scale that the user chose, else at the nearest one where all is in sight."""
         if self._scale is not None:
             return drawing_of(picture, shape_of(picture, SCALES[self._scale]))
-        for scale in reversed(SCALES):
-            drawing = drawing_of(picture, shape_of(picture, scale))
-            if drawing.layout.width + 2 <= self.size.width and drawing.layout.height <= self.size.height:
-                break
-        return drawing
+        for scale in reversed(SCALES[1:]):
+            shape = shape_of(picture, scale)
+            width, height = smallest_size(shape.blocks, scale.spacing)
+            if width + 2 <= self.size.width and height <= self.size.height:
+                drawing = drawing_of(picture, shape)
+                if drawing.layout.width + 2 <= self.size.width and drawing.layout.height <= self.size.height:
+                    return drawing
+        return drawing_of(picture, shape_of(picture, SCALES[0]))
 
     def _move(self) -> None:
         drawing = self.view.drawing if self.app.is_running and self.display else None
