@@ -22,6 +22,7 @@ from pypz.sniffer.command import sniff
 from pypz.sniffer.deployment import Deployment
 from pypz.sniffer.frames import DeployedView, Frame, MemberView, Mood, PortView
 from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.plain import PlainViewer
 from pypz.sniffer.plan import plan_of, reachable_locations
 from pypz.sniffer.programs import watching
 from pypz.sniffer.reasons import Verdict, diagnose
@@ -125,6 +126,23 @@ def test_it_is_rebuilt_without_its_code_and_its_members_are_told_though_no_locat
         shelf.statuses = [replace(one, state=DeploymentState.Completed, reason="") for one in shelf.statuses]
         frame = until(model, lambda f: f.mood is Mood.FINISHED)
         assert diagnose(frame).verdict is Verdict.FINISHED
+
+
+def test_lines_tell_what_holds_a_pod_once_and_the_end_as_the_place_tells_it(shelf: Shelf) -> None:
+    shelf.statuses = [MemberStatus("deployed.writer", DeploymentState.Open, "ErrImagePull: no such image")]
+    deployment = Deployment("shelf", "deployed", {})
+    told: list[str] = []
+    with watching(deployment.pipeline(), [], deployment) as model:
+        viewer = threading.Thread(target=PlainViewer(model, told.append).run, daemon=True)
+        viewer.start()
+        until(model, lambda f: "writer: its pod cannot pull its image" in told)
+        shelf.statuses = [replace(shelf.statuses[0], reason="ImagePullBackOff: no such image")]
+        until(model, lambda f: any(m.deployed and "BackOff" in m.deployed.reason for m in f.members))
+        shelf.statuses = [MemberStatus(f"deployed.{name}", DeploymentState.Completed) for name in ("writer", "reader")]
+        viewer.join(20)
+        assert not viewer.is_alive()
+    assert told.count("writer: its pod cannot pull its image") == 1
+    assert told[-1].startswith("deployed: finished after")
 
 
 def test_a_place_that_does_not_answer_is_named_and_asked_again(shelf: Shelf) -> None:

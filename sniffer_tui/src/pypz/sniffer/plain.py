@@ -9,6 +9,7 @@ from typing import Final
 
 from pypz.sniffer.frames import Frame, MemberView, Mood, PortView
 from pypz.sniffer.model import ENDED, PipelineModel
+from pypz.sniffer.reasons import trouble_of_pod
 from pypz.sniffer.table import count_words, elapsed_words, member_words, rate_words, short_name, waits_words
 
 LOOK_INTERVAL_S: Final = 0.2
@@ -65,10 +66,10 @@ class PlainViewer:
             self._told.clear()
             self._ended_at = 0.0
         self._line("notice", frame.notice)
-        if not frame.run:
+        if frame.run:
+            self._line("run", f"{frame.pipeline}: run {frame.run}")
+        else:
             self._line("", f"{frame.pipeline}: waits for the run to start")
-            return
-        self._line("run", f"{frame.pipeline}: run {frame.run}")
         for member in frame.members:
             self._tell_member(frame.pipeline, member, all_figures=frame.mood in ENDED)
 
@@ -86,6 +87,8 @@ class PlainViewer:
             cause = f" ({member.error})" if member.error else ""
             again = f", restarted {member.restarts} x" if member.restarts else ""
             self._line(member.name, f"{name}: {words}{again}{cause}")
+        trouble = trouble_of_pod(member)
+        self._line(f"{member.name} pod", trouble and f"{name}: its pod {trouble}")
         for port in member.ports:
             key = f"{member.name} {port.name} {port.channel}"
             now = time.monotonic()

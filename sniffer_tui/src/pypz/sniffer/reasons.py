@@ -76,7 +76,7 @@ def _of_all(frame: Frame, sentences: Mapping[str, str]) -> tuple[Verdict, str]:
         told = sentences[cause.name] if cause is not None else frame.mood.value
         return Verdict.FAILED, _named(frame, cause, told)
     lost = _first(frame.members, Mood.LOST)
-    held = next((m for m in frame.members if _trouble_of_pod(m)), None)
+    held = next((m for m in frame.members if trouble_of_pod(m)), None)
     culprit = lost or held or next((m for m in frame.members if _stalled_port(m) is not None), None)
     if culprit is not None:
         return Verdict.STUCK, _named(frame, culprit, sentences[culprit.name])
@@ -136,14 +136,14 @@ def _words_of_pod(member: MemberView) -> str:
     if deployed is None or deployed.state == "Completed" or not (deployed.reason or deployed.state == "Unhealthy"):
         return ""
     told = f": {shorten(deployed.reason, REASON_WIDTH, placeholder='...')}" if deployed.reason else ""
-    return f"its pod{_on(deployed)} {_trouble_of_pod(member) or 'has trouble'}{told}"
+    return f"its pod{_on(deployed)} {trouble_of_pod(member) or 'has trouble'}{told}"
 
 
 def _on(deployed: DeployedView) -> str:
     return f" on {deployed.host}" if deployed.host else ""
 
 
-def _trouble_of_pod(member: MemberView) -> str:
+def trouble_of_pod(member: MemberView) -> str:
     """What the pod of a member that should run cannot do, in a clause behind "its pod"; empty when all is well."""
     deployed = member.deployed
     if deployed is None or member.mood in (Mood.FINISHED, Mood.FAILED, Mood.INTERRUPTED):
@@ -191,7 +191,7 @@ def _troubled_peers(pipeline: str, port: PortView, groups: Mapping[str, Sequence
     found = []
     for peer in port.peers:
         for member in groups.get(peer.partition(".")[0], ()):
-            trouble = _trouble_of_pod(member)
+            trouble = trouble_of_pod(member)
             matter = f"whose pod {trouble}" if trouble else _MATTERS.get(member.mood)
             if matter is not None:
                 found.append(f"{short_name(member.name, pipeline)}, {matter}")
