@@ -39,6 +39,7 @@ GOAL_RATIO = 2.0
 """Time of deploy against kubectl apply, at most."""
 GOAL_PERCENT = 1.0
 """Percent of a core that an attach with nothing to do takes, at most."""
+ROUNDS = 2
 SETTLE_S = 30.0
 """Seconds for the cluster to tell of all pods."""
 
@@ -127,19 +128,22 @@ def measure(namespace: str, idle_s: float) -> int:
     with counted("destroy", found):
         made.destroy("many", force=True)
 
-    with counted("deploy, not waiting for pods", found):
-        made.deploy(pipeline, wait=False)
-    made.destroy("many", force=True)
+    ours_s, theirs_s = [], []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "many.yaml"
         path.write_text(made.render(pipeline))
-        began = time.perf_counter()
-        kubectl("apply", "--server-side", "-f", str(path))
-        theirs_s = time.perf_counter() - began
-    ours = found["deploy, not waiting for pods"]
-    ratio = ours[1] / theirs_s
-    made.destroy("many", force=True)
-    print(f"kubectl apply --server-side: {theirs_s:.2f} s; deploy takes {ratio:.2f} times that, goal {GOAL_RATIO:.0f}")
+        for _ in range(ROUNDS):  # taking turns: who comes second finds the cluster busier
+            with counted("deploy, not waiting for pods", found):
+                made.deploy(pipeline, wait=False)
+            made.destroy("many", force=True)
+            ours_s.append(found["deploy, not waiting for pods"][1])
+            began = time.perf_counter()
+            kubectl("apply", "--server-side", "-f", str(path))
+            theirs_s.append(time.perf_counter() - began)
+            made.destroy("many", force=True)
+    ours, ratio = found["deploy, not waiting for pods"], min(ours_s) / min(theirs_s)
+    print(f"kubectl apply --server-side: {', '.join(f'{took_s:.2f}' for took_s in theirs_s)} s")
+    print(f"deploy takes {ratio:.2f} times that, the shortest of each compared; goal {GOAL_RATIO:.0f}")
     print(f"deploy: {ours[0]} requests for {COUNT} operators, goal one each and a few; status: {found['status'][0]}")
     is_well = ours[0] <= COUNT + 20 and found["status"][0] <= 4 and ratio <= GOAL_RATIO and percent <= GOAL_PERCENT
     return 0 if is_well else 1
