@@ -282,3 +282,18 @@ async def test_a_hundred_operators_with_ten_replicas_each_are_laid_out_once_and_
         await pilot.press("f")
         await pilot.pause()
         assert view.drawing.layout.height >= 100
+
+
+async def test_a_picture_that_took_long_is_followed_by_a_rest() -> None:
+    model = told(many())
+    async with screen(model, (80, 24)) as (app, _, _):
+        app._rests_until = 0.0
+        fill(model, 9)
+        drawn_before = app.frames_drawn
+        app._tick_unless_resting()
+        assert app.frames_drawn == drawn_before + 1
+        assert app._rests_until > 0.0
+        app._rests_until = float("inf")
+        fill(model, 10)
+        app._tick_unless_resting()
+        assert app.frames_drawn == drawn_before + 1

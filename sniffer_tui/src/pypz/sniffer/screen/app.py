@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
@@ -29,11 +30,6 @@ from pypz.sniffer.reasons import diagnose
 from pypz.sniffer.screen.header import brief_of, title_of
 from pypz.sniffer.screen.help import HelpScreen
 from pypz.sniffer.screen.pane import Pane, Place, Watched
-from pypz.sniffer.screen.panes.details import DetailsPane
-from pypz.sniffer.screen.panes.graph import GraphPane
-from pypz.sniffer.screen.panes.logs import LogsPane
-from pypz.sniffer.screen.panes.records import RecordsPane
-from pypz.sniffer.screen.panes.table import TablePane
 from pypz.sniffer.screen.themes import THEMES
 
 if TYPE_CHECKING:
@@ -42,6 +38,9 @@ if TYPE_CHECKING:
 
 FRAME_INTERVAL_S: Final = 0.2
 """At most five frames a second (design)."""
+
+REST: Final = 16
+"""A picture that took processor time is followed by that many times as long without one (chosen: a sixteenth of a core)."""
 
 BRIEF_FROM: Final = 12
 """Lines from which on there is room to tell more of what is selected."""
@@ -59,16 +58,23 @@ class PaneEntry:
 
     key: str
     title: str
-    make: type[Pane]
+    pane: str
+    """``module:Class`` in `pypz.sniffer.screen.panes`: what is never shown is never imported."""
     place: Place = "main"
+
+    def make(self, watched: Watched) -> Pane:
+        """Make the pane."""
+        module, _, name = self.pane.partition(":")
+        made: type[Pane] = getattr(import_module(f"pypz.sniffer.screen.panes.{module}"), name)
+        return made(watched)
 
 
 PANES: Final[Sequence[PaneEntry]] = (
-    PaneEntry("g", "graph", GraphPane),
-    PaneEntry("t", "table", TablePane),
-    PaneEntry("d", "details", DetailsPane, "side"),
-    PaneEntry("r", "records", RecordsPane, "full"),
-    PaneEntry("l", "logs", LogsPane, "full"),
+    PaneEntry("g", "graph", "graph:GraphPane"),
+    PaneEntry("t", "table", "table:TablePane"),
+    PaneEntry("d", "details", "details:DetailsPane", "side"),
+    PaneEntry("r", "records", "records:RecordsPane", "full"),
+    PaneEntry("l", "logs", "logs:LogsPane", "full"),
 )
 """All panes; the first one is shown at the start."""
 
@@ -146,6 +152,7 @@ class SnifferApp(App[None]):
         self._active = PANES[0]
         self._main = PANES[0]
         self._arranging = asyncio.Lock()
+        self._rests_until = 0.0
         self._searched = ""
         self._screen_size = self.size
         self.frames_drawn = 0
@@ -169,7 +176,7 @@ class SnifferApp(App[None]):
         self._handle_signals()
         self._screen_size = self.size
         await self._open(PANES[0])
-        self.set_interval(FRAME_INTERVAL_S, self._tick)
+        self.set_interval(FRAME_INTERVAL_S, self._tick_unless_resting)
 
     @property
     def picture(self) -> Picture:
@@ -333,6 +340,14 @@ class SnifferApp(App[None]):
         return (pane for pane in self._panes.values() if pane.display)
 
     # --- drawing ---
+
+    def _tick_unless_resting(self) -> None:
+        """Draw a picture, but large ones less often, so that they cost no more of a core than small ones."""
+        began_s = time.monotonic()
+        if began_s >= self._rests_until:
+            spent_s = time.thread_time()
+            self._tick()
+            self._rests_until = began_s + REST * (time.thread_time() - spent_s)
 
     def _tick(self) -> None:
         if self.is_running and (self._model.version, int(time.monotonic())) != self._shown:
