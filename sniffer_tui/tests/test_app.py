@@ -351,3 +351,15 @@ def contrast(one: Color, other: Color) -> float:
 
     dark, light = sorted((luminance(one), luminance(other)))
     return (light + 0.05) / (dark + 0.05)
+
+
+async def test_the_palette_opens_panes_and_changes_colours() -> None:
+    async with screen(PipelineModel("p", plan(0))) as (app, pilot):
+        for typed, is_so in (
+            ("showgraph", lambda: app.pane("graph").display),
+            ("colourslight", lambda: app.theme == "light"),
+        ):
+            await pilot.press("ctrl+p", *typed)
+            await until(pilot, lambda: app.screen.query_one(OptionList).option_count == 1)
+            await pilot.press("enter")
+            await until(pilot, is_so)
