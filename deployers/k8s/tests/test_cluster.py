@@ -36,9 +36,10 @@ from pypz.deployers.k8s import (
     KubernetesDeployer,
     KubernetesParameter,
 )
-from pypz.deployers.k8s.api import ClusterApi, Manifest
+from pypz.deployers.k8s.api import ClusterApi, Manifest, WatchStream
 from pypz.deployers.k8s.connection import load_configuration
 from pypz.deployers.k8s.deployments import Deployments
+from pypz.deployers.k8s.manifests import owner_manifest
 from pypz.deployers.k8s.plan import INSTANCE_NAME, selector_of
 from pypz.deployers.k8s.planning import members_of, plan_of
 from pypz.deployers.k8s.rights import rights_manifests
@@ -49,7 +50,7 @@ from pypz.testing import DeployerConformance
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 IMAGE = "localhost/python:3.11-slim"
-KINDS = ("ConfigMap", "Secret", "Job", "Pod")
+KINDS = ("ConfigMap", "Secret", "Job", "Deployment", "Pod")
 RUNNER = """
 import hashlib, os, signal, sys, time
 
@@ -631,3 +632,154 @@ def test_deploying_takes_one_request_an_operator_and_a_few_and_looking_one_list_
     more = Counter({what: number for what, number in more.items() if not what.startswith("GET pypz-")})
     assert more == {"POST jobs": 5}
     assert sum(counts[1].values()) <= 20
+
+
+def test_an_operator_that_never_ends_is_started_again_whatever_happens(
+    api: ClusterApi, deployer: KubernetesDeployer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = objects_of(api)
+    pipeline = two("wait", "wait")
+    configured(pipeline.reader, "wait", workload="Deployment")
+    deployer.deploy(pipeline)
+    with Watcher(api, selector_of("pipe"), "Deployment", "Pod", say=print) as seen:
+
+        def readers() -> set[str]:
+            pods = [p for p in seen.objects["Pod"].values() if p["metadata"]["labels"][INSTANCE_NAME] == "reader"]
+            return {p["metadata"]["name"] for p in pods if p["status"].get("phase") == "Running"}
+
+        assert seen.wait_until(lambda: bool(readers()), time.monotonic() + 60)
+        (first,) = readers()
+        assert deployer.retrieve_operator_state("pipe.reader") is DeploymentState.Running
+        assert " reader Standard --index 0 " in next(iter(deployer.follow_operator_logs("pipe.reader")))
+        api.delete("Pod", first, grace_s=0)
+        assert seen.wait_until(lambda: bool(readers() - {first}), time.monotonic() + 60)
+        second = readers() - {first}
+        deployer.restart_operator("pipe.reader", force=True)
+        assert seen.wait_until(lambda: bool(readers() - {first} - second), time.monotonic() + 60)
+
+    configured(pipeline.writer, "fail")
+    deployer.destroy("pipe", force=True)
+    assert objects_of(api) == before
+    deployer.deploy(pipeline)
+    deployer.attach("pipe")
+    told = capfd.readouterr().err
+    assert "pipe has failed: pipe.writer" in told
+    assert "pipe: ending pipe.reader" in told
+    assert deployer.is_all_operator_in_state("pipe", DeploymentState.Failed)
+    deployer.restart_operator("pipe.reader", force=True)
+    assert deployer.retrieve_operator_state("pipe.reader") in (DeploymentState.Open, DeploymentState.Running)
+    assert {s.name for s in deployer.retrieve_pipeline_status("pipe")} == {"pipe.reader", "pipe.writer"}
+    deployer.destroy_operator("pipe.reader", force=True)
+    assert api.list("Deployment").items == []
+    deployer.destroy("pipe", force=True)
+    assert objects_of(api) == before
+
+
+class Many(Pipeline):
+    """Twenty operators that no node has room for."""
+
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        for number in range(20):
+            setattr(self, f"op{number}", BlankOperator())
+            operator = getattr(self, f"op{number}")
+            operator.set_parameter("operatorImageName", IMAGE)
+            operator.set_parameter("kubernetes", KubernetesParameter(nodeSelector={"no": "node"}).__dict__)
+
+
+DEPLOYING = """
+import sys
+from deployers.k8s.tests.test_cluster import Many
+from pypz.deployers.k8s import KubernetesDeployer
+sys.stdin.readline()
+KubernetesDeployer(namespace=sys.argv[1]).deploy(Many("pipe"))
+"""
+
+
+def test_a_deployer_that_is_killed_half_way_leaves_what_destroy_removes(
+    api: ClusterApi, deployer: KubernetesDeployer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = objects_of(api)
+    process = subprocess.Popen(
+        [sys.executable, "-c", DEPLOYING, api.namespace],
+        stdin=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
+    assert process.stdin is not None
+    with Watcher(api, selector_of("pipe"), "Job", say=print) as seen, process.stdin:
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert seen.wait_until(lambda: len(seen.objects["Job"]) >= 5, time.monotonic() + 60)
+        process.kill()
+    process.wait(60)
+    made = len(api.list("Job").items)
+    with capfd.disabled():
+        print(f"\nkilled the deployer when {made} of 20 Jobs were there")
+    assert 5 <= made < 20, "the kill did not land half way"
+
+    assert deployer.is_deployed("pipe")
+    with pytest.raises(
+        DeploymentConflictException, match=r"pipe is deployed in part only .*, without pipe\.op.* more: "
+    ):
+        deployer.deploy(Many("pipe"))
+    reasons = {status.reason for status in deployer.retrieve_pipeline_status("pipe")}
+    assert any(reason.startswith("it has no Job: destroyed alone, or its deployment broke off") for reason in reasons)
+    deployer.destroy("pipe", force=True)
+    assert objects_of(api) == before
+    assert "in part only" not in capfd.readouterr().err
+    deployer.deploy(Many("pipe"))
+    deployer.destroy("pipe", force=True)
+    assert objects_of(api) == before
+
+
+def test_a_deployer_that_is_killed_before_the_first_job_leaves_what_destroy_removes(
+    api: ClusterApi, deployer: KubernetesDeployer
+) -> None:
+    before = objects_of(api)
+    api.create(owner_manifest(plan_of(two("end", "end"), ExecutionMode.Standard, ())))
+    with pytest.raises(DeploymentConflictException, match="in part only .*, without its description"):
+        deployer.deploy(two("end", "end"))
+    with pytest.raises(DeploymentNotFoundException, match=r"broke off before anything ran.*destroy\('pipe'\) removes"):
+        deployer.attach("pipe")
+    assert deployer.retrieve_pipeline_status("pipe") == []
+    deployer.destroy("pipe")
+    assert objects_of(api) == before
+
+
+def test_a_deployment_that_a_quota_stops_half_way_is_rolled_back(api: ClusterApi, deployer: KubernetesDeployer) -> None:
+    body = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "few"},
+        "spec": {"hard": {"count/jobs.batch": "1"}},
+    }
+    path = f"/api/v1/namespaces/{api.namespace}/resourcequotas"
+    api._json("POST", path, body=body)
+    query = {"watch": "true", "fieldSelector": "metadata.name=few", "timeoutSeconds": "30"}
+    stream = WatchStream(api._send("GET", path, query=query), api.namespace)
+    next(found for _, found in stream if found.get("status", {}).get("used"))  # before that nothing is allowed at all
+    stream.close()
+    before = objects_of(api)
+    with pytest.raises(DeploymentException, match="exceeded quota: few"):
+        deployer.deploy(two("wait", "wait"))
+    assert objects_of(api) == before
+    assert not deployer.is_deployed("pipe")
+
+
+def test_all_that_is_deployed_has_pypz_as_the_manager_of_its_fields(
+    api: ClusterApi, deployer: KubernetesDeployer
+) -> None:
+    pipeline = two("wait", "fail")
+    deployer.deploy(pipeline)
+    deployer.attach("pipe")
+    for kind in ("ConfigMap", "Job"):
+        for found in api.list(kind, selector_of("pipe")).items:
+            ours = [m for m in found["metadata"]["managedFields"] if m["manager"] == "pypz"]
+            assert ours, found["metadata"]["name"]
+            others = {m["manager"] for m in found["metadata"]["managedFields"]} - {"pypz"}
+            assert others <= {"kube-controller-manager"}
+    (job,) = [j for j in api.list("Job").items if j["metadata"]["name"] == "pipe-reader"]
+    fields = json.dumps([m["fieldsV1"] for m in job["metadata"]["managedFields"] if m["manager"] == "pypz"])
+    assert "f:podFailurePolicy" in fields
+    assert "f:suspend" in fields

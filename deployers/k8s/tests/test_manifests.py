@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 
 from pypz.core.commons.errors import ConfigurationError, PypzError
+from pypz.core.specs.misc import BlankOperator
+from pypz.core.specs.pipeline import Pipeline
 from pypz.deployers.k8s.api import Manifest
 from pypz.deployers.k8s.manifests import dependent_manifests, owned, owner_manifest, renewed
 from pypz.deployers.k8s.parameters import FIELD_NAMES, KubernetesParameter
 from pypz.deployers.k8s.plan import OperatorPlan, PipelinePlan, job_name, owner_name
+from pypz.deployers.k8s.planning import plan_of
+from pypz.executors.commons import ExecutionMode
 from pypz.utils.k8s import DeploymentException
 
 
@@ -314,7 +318,9 @@ def test_a_container_is_probed_where_runner_or_plugin_answers_unless_told_otherw
 
 
 def test_the_parameter_class_has_the_names_that_older_pipelines_use() -> None:
-    assert len(FIELD_NAMES) == 22 + len(("imagePullSecrets", "priorityClassName", "runtimeClassName", "backoffLimit"))
+    assert len(FIELD_NAMES) == 22 + len(
+        ("imagePullSecrets", "priorityClassName", "runtimeClassName", "workload", "backoffLimit")
+    )
     assert KubernetesParameter(imagePullPolicy="Never").__dict__["imagePullPolicy"] == "Never"
     assert set(KubernetesParameter().__dict__.values()) == {None}
 
@@ -355,3 +361,39 @@ def test_a_job_made_anew_is_the_same_without_what_has_happened_to_it() -> None:
 def test_names_of_a_pipelines_objects_are_told_from_its_name_alone() -> None:
     assert owner_name("pipeline") == "pypz-pipeline"
     assert job_name("pipeline", "reader") == "pipeline-reader"
+
+
+def test_an_operator_that_never_ends_becomes_a_deployment() -> None:
+    operator = OperatorPlan("reader", "image", workload="Deployment", settings=KubernetesParameter(labels={"a": "b"}))
+    made = plan(operator)
+    (found,) = [m for m in dependent_manifests(made) if m["kind"] == "Deployment"]
+    assert found["metadata"]["name"] == "pipe-reader"
+    spec = found["spec"]
+    assert (spec["replicas"], spec["strategy"], spec["revisionHistoryLimit"]) == (1, {"type": "Recreate"}, 0)
+    assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
+    pod = spec["template"]["spec"]
+    assert pod["restartPolicy"] == "Always"
+    assert env_of(pod["containers"][0])["JOB_COMPLETION_INDEX"] == "0"
+    assert owner_manifest(made)["data"]["workloads"] == "Job,Deployment"
+    assert not [m for m in dependent_manifests(made) if m["kind"] == "Job"]
+
+
+def test_only_an_operator_without_replicas_that_runs_may_be_a_deployment() -> None:
+    pipeline = Endless("pipe")
+    assert [o.workload for o in plan_of(pipeline, ExecutionMode.Standard, []).operators] == ["Deployment"]
+    assert [o.workload for o in plan_of(pipeline, ExecutionMode.ResourceCreationOnly, []).operators] == ["Job"]
+    pipeline.reader.set_parameter("replicationFactor", 2)
+    words = r"pipe\.reader: .*'workload' is 'Deployment' for a group of 3 members: .*leave it out"
+    with pytest.raises(ConfigurationError, match=words):
+        plan_of(pipeline, ExecutionMode.Standard, [])
+    pipeline.reader.set_parameter("kubernetes", KubernetesParameter(workload="DaemonSet").__dict__)
+    with pytest.raises(ConfigurationError, match="'workload' is 'DaemonSet', expected 'Job' or 'Deployment'"):
+        plan_of(pipeline, ExecutionMode.Standard, [])
+
+
+class Endless(Pipeline):
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.reader = BlankOperator()
+        self.reader.set_parameter("operatorImageName", "image")
+        self.reader.set_parameter("kubernetes", KubernetesParameter(workload="Deployment").__dict__)

@@ -42,6 +42,13 @@ def failing(name: str) -> Any:
     return two("wait", "fail", name=name)
 
 
+def endless(name: str) -> Any:
+    """As `failing`; the operator that waits never ends."""
+    pipeline = failing(name)
+    configured(pipeline.reader, "wait", workload="Deployment")
+    return pipeline
+
+
 @pytest.fixture(scope="module")
 def api(kubeconfig: str) -> Iterator[ClusterApi]:
     """One namespace for all tests, with the stand-in for the runner in it."""
@@ -177,6 +184,11 @@ def deploy(deployer: KubernetesDeployer, name: str) -> None:
     deployer.deploy(pending(name))
 
 
+def deploy_endless(deployer: KubernetesDeployer, name: str) -> None:
+    deployer.destroy(name, force=True)
+    deployer.deploy(endless(name))
+
+
 def deploy_what_makes_no_pods(deployer: KubernetesDeployer, name: str) -> None:
     """No pods for an account that there is not: the events tell why."""
     deployer.destroy(name, force=True)
@@ -224,6 +236,11 @@ NEEDED: dict[tuple[str, str], tuple[Callable[[str], Any], Action]] = {
     ("jobs", "list"): (pending, status),
     ("jobs", "patch"): (failing, attach),
     ("jobs", "watch"): (pending, destroy),
+    ("deployments", "create"): (pending, deploy_endless),
+    ("deployments", "delete"): (endless, destroy),
+    ("deployments", "list"): (endless, status),
+    ("deployments", "patch"): (endless, attach),
+    ("deployments", "watch"): (endless, destroy),
     ("pods", "delete"): (pending, destroy),
     ("pods", "list"): (pending, status),
     ("pods", "watch"): (pending, destroy),

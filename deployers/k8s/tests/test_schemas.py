@@ -12,7 +12,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 from deployers.k8s.tests.test_api import api_of, serving
 from deployers.k8s.tests.test_cluster import prepared
-from deployers.k8s.tests.test_comparing import letters
+from deployers.k8s.tests.test_comparing import Letters, letters
 
 from pypz.deployers.k8s import DeploymentException, KubernetesParameter
 from pypz.deployers.k8s.api import ClusterApi, Manifest
@@ -25,6 +25,7 @@ from pypz.executors.commons import ExecutionMode
 VERSIONS = [f"1.{minor}" for minor in range(29, 38)]
 TERM = {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}
 EVERYTHING = KubernetesParameter(
+    workload="Job",
     imagePullPolicy="IfNotPresent",
     restartPolicy="Never",
     env=[{"name": "A", "value": "b"}],
@@ -56,7 +57,18 @@ EVERYTHING = KubernetesParameter(
 
 def manifests(**settings: Any) -> list[Manifest]:
     """Everything that is made of a pipeline with secrets and replicas."""
-    plan = plan_of(letters(**settings), ExecutionMode.Standard, [])
+    return manifests_of(letters(**settings))
+
+
+def endless() -> Letters:
+    """A pipeline with an operator that never ends."""
+    pipeline: Letters = letters()
+    pipeline.source.set_parameter("kubernetes", KubernetesParameter(workload="Deployment").__dict__)
+    return pipeline
+
+
+def manifests_of(pipeline: Letters) -> list[Manifest]:
+    plan = plan_of(pipeline, ExecutionMode.Standard, [])
     owner = {**owner_manifest(plan)}
     known = {"metadata": {**owner["metadata"], "uid": "0"}}
     return [owner, *(owned(manifest, known) for manifest in dependent_manifests(plan))]
@@ -68,7 +80,12 @@ def test_the_example_uses_every_setting() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_manifests_follow_the_schemas_published_for_a_version(version: str) -> None:
-    for made in (manifests(), manifests(**EVERYTHING.__dict__), rights_manifests("deployer", "space")):
+    for made in (
+        manifests(),
+        manifests(**EVERYTHING.__dict__),
+        manifests_of(endless()),
+        rights_manifests("deployer", "space"),
+    ):
         for manifest in made:
             assert kubernetes_validate.validate(manifest, version, strict=True) == version
         kinds = {m["kind"] for m in made}

@@ -33,6 +33,7 @@ FIELD_MANAGER: Final = "pypz"
 
 _PATHS: Final = {
     "ConfigMap": ("/api/v1", "configmaps"),
+    "Deployment": ("/apis/apps/v1", "deployments"),
     "Event": ("/api/v1", "events"),
     "Job": ("/apis/batch/v1", "jobs"),
     "Pod": ("/api/v1", "pods"),

@@ -8,7 +8,7 @@ from typing import Final
 
 from pypz.deployers.base import DeploymentState, MemberStatus
 from pypz.deployers.k8s.api import ApiError, ClusterApi, Manifest
-from pypz.deployers.k8s.plan import CONTAINER, ENDED_BECAUSE, FULL_NAME, selector_of
+from pypz.deployers.k8s.plan import CONTAINER, ENDED_BECAUSE, FULL_NAME, JOB, selector_of
 from pypz.deployers.k8s.states import (
     Group,
     first_failed,
@@ -16,6 +16,7 @@ from pypz.deployers.k8s.states import (
     is_finished,
     is_over,
     job_failure,
+    job_of,
     pod_failure,
     pods_of,
     refusal_of,
@@ -24,6 +25,7 @@ from pypz.deployers.k8s.states import (
     statuses_of,
     waiting_reason,
     was_told_to_end,
+    workloads_of,
 )
 from pypz.deployers.k8s.watching import Watcher
 
@@ -61,6 +63,7 @@ class Attachment:
         self._api = api
         self._pipeline = pipeline
         self._groups = groups
+        self._kinds = workloads_of(groups)
         self._on_change = on_change
         self._on_news = on_news
         self._statuses: dict[str, tuple[DeploymentState, str]] = {}
@@ -76,7 +79,8 @@ class Attachment:
 
     def stay(self) -> None:
         """Return when every member has completed, failed or gone."""
-        with Watcher(self._api, selector_of(self._pipeline), "Job", "Pod", "Event", say=self._say) as seen:
+        with Watcher(self._api, selector_of(self._pipeline), *self._kinds, "Pod", "Event", say=self._say) as seen:
+            self._tell_missing(seen)
             while True:
                 self._tell_news(seen)
                 self._tell_changes(seen)
@@ -92,8 +96,17 @@ class Attachment:
         if self._states and all(s is DeploymentState.NotExisting for s in self._states.values()):
             self._say(f"{self._pipeline} was destroyed meanwhile")
 
+    def _tell_missing(self, seen: Watcher) -> None:
+        """Tell of operators that have nothing on the cluster: the others may wait for them for ever."""
+        without = [group.full_name for group in self._groups if job_of(group, seen.workloads) is None]
+        if without:
+            names = ", ".join(without[:3]) + (f" and {len(without) - 3} more" if len(without) > 3 else "")
+            self._say(
+                f"{self._pipeline} is there in part only, without {names}: destroyed alone, or the deployer broke off"
+            )
+
     def _tell_news(self, seen: Watcher) -> None:
-        jobs, pods = seen.objects["Job"].values(), seen.objects["Pod"].values()
+        jobs, pods = seen.workloads, seen.objects["Pod"].values()
         for status in statuses_of(self._groups, jobs, pods, seen.warnings):
             if self._statuses.get(status.name) != (status.state, status.reason):
                 self._statuses[status.name] = status.state, status.reason
@@ -115,9 +128,9 @@ class Attachment:
                         break
 
     def _tell_waits(self, seen: Watcher) -> None:
-        jobs, pods, warnings = list(seen.objects["Job"].values()), list(seen.objects["Pod"].values()), seen.warnings
+        jobs, pods, warnings = seen.workloads, list(seen.objects["Pod"].values()), seen.warnings
         waits = [("pod", pod, waiting_reason(pod, warnings)) for pod in pods]
-        waits += [("Job", job, refusal_of(job, pods, warnings)) for job in jobs]
+        waits += [(job["kind"], job, refusal_of(job, pods, warnings)) for job in jobs]
         for kind, found, reason in waits:
             told = (found["metadata"]["uid"], reason.partition(":")[0])
             if reason and told not in self._told_waits:
@@ -127,7 +140,7 @@ class Attachment:
 
     def _tell_retries(self, seen: Watcher) -> None:
         """Tell why a pod has failed whose place another one takes."""
-        for job in seen.objects["Job"].values():
+        for job in seen.workloads:
             for pod in replaced_pods(job, seen.objects["Pod"].values()):
                 if pod["metadata"]["uid"] in self._told_failures:
                     continue
@@ -136,19 +149,18 @@ class Attachment:
                 if was_told_to_end(pod):
                     self._say(f"{what} was told to end from outside; another one takes its place")
                 else:
-                    limit = job["spec"]["backoffLimit"]
-                    self._say(
-                        f"{what} has failed: {pod_failure(pod)}; another one takes its place, {limit} times at most"
-                    )
+                    limit = job["spec"].get("backoffLimit")
+                    bound = "" if limit is None else f", {limit} times at most"
+                    self._say(f"{what} has failed: {pod_failure(pod)}; another one takes its place{bound}")
 
     def _judge_failures(self, seen: Watcher) -> None:
         """Tell why a Job has failed for good and end the others, unless somebody has restarted it."""
-        for job in list(seen.objects["Job"].values()):
+        for job in seen.workloads:
             uid = job["metadata"]["uid"]
             if not has_failed(job) or uid in self._judged:
                 continue
             self._judged.add(uid)
-            now = self._api.get("Job", job["metadata"]["name"])
+            now = self._api.get(job["kind"], job["metadata"]["name"])
             if now is None or now["metadata"]["uid"] != uid or "deletionTimestamp" in now["metadata"]:
                 continue
             if self._deadline is None:  # the first failure is the cause, the others follow from it
@@ -172,12 +184,13 @@ class Attachment:
 
     def _end_others(self, failed: Manifest, seen: Watcher) -> None:
         """Let the pods of all other Jobs drain and end; their channels stay as they are."""
-        others = [j for j in seen.objects["Job"].values() if j is not failed and not is_finished(j)]
+        others = [j for j in seen.workloads if j is not failed and not is_finished(j)]
         reason = f"{_full_name(failed)} has failed"
         for job in others:
-            change = {"metadata": {"annotations": {ENDED_BECAUSE: reason}}, "spec": {"suspend": True}}
+            off = {"suspend": True} if job["kind"] == JOB else {"replicas": 0}
+            change = {"metadata": {"annotations": {ENDED_BECAUSE: reason}}, "spec": off}
             try:
-                self._api.patch("Job", job["metadata"]["name"], change)
+                self._api.patch(job["kind"], job["metadata"]["name"], change)
             except ApiError as error:
                 if error.status != 404:
                     raise
@@ -189,16 +202,17 @@ class Attachment:
 
     def _is_all_over(self, seen: Watcher) -> bool:
         # A pod has failed a moment before its Job has: the failure is to be told before the end.
-        if not all(is_finished(j) for j in seen.objects["Job"].values()):
+        if not all(is_finished(j) for j in seen.workloads):
             return False
         if not all(is_over(s) for s in self._found_states(seen).values()):
             return False
         # Watches lag behind; a callback may just have restarted something.
-        jobs = self._api.list("Job", selector_of(self._pipeline)).items
+        selector = selector_of(self._pipeline)
+        jobs = [job for kind in self._kinds for job in self._api.list(kind, selector).items]
         return all(is_over(s) for s in states_of(self._groups, jobs, seen.objects["Pod"].values()).values())
 
     def _found_states(self, seen: Watcher) -> dict[str, DeploymentState]:
-        return states_of(self._groups, seen.objects["Job"].values(), seen.objects["Pod"].values())
+        return states_of(self._groups, seen.workloads, seen.objects["Pod"].values())
 
     def _unfinished(self) -> list[str]:
         return [name for name, state in self._states.items() if not is_over(state)]

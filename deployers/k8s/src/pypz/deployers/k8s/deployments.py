@@ -16,10 +16,13 @@ from pypz.deployers.k8s.manifests import dependent_manifests, owned, owner_manif
 from pypz.deployers.k8s.plan import (
     CONFIG_KEY,
     CONTAINER,
+    DEPLOYMENT,
     FULL_NAME,
     INSTANCE_TYPE,
+    JOB,
     MANAGED_BY,
     PART_OF,
+    WORKLOADS_KEY,
     PipelinePlan,
     owner_name,
     selector_of,
@@ -32,11 +35,14 @@ from pypz.deployers.k8s.states import (
     index_of,
     job_of,
     pods_by_owner,
+    pods_in,
     pods_of,
     refusal_of,
+    size_of,
     states_of,
     statuses_of,
     waiting_reason,
+    workloads_of,
 )
 from pypz.deployers.k8s.versions import fitting
 from pypz.deployers.k8s.warnings import WARNINGS, Warnings
@@ -51,7 +57,6 @@ LOOK_S: Final = 1.0
 AT_A_TIME: Final = 4
 """Requests that are under way together when a pipeline is made. Chosen: the server's own work on the first objects does not hold
 up the last, and a single client is far from the share that the server gives each (API priority and fairness)."""
-_KINDS: Final = ("ConfigMap", "Secret", "Job", "Pod")
 _WELL: Final = (DeploymentState.Running, DeploymentState.Completed)
 _FOR_GOOD: Final = ("violates PodSecurity",)
 """What admission refuses by the pod's own description: waiting for it to change its mind helps nobody."""
@@ -112,17 +117,14 @@ class Deployments:
             owner = self._api.create(owner_manifest(plan))
         except ApiError as error:
             if error.reason == "AlreadyExists":
-                raise DeploymentConflictException(
-                    f"{plan.name} is deployed already in namespace {self._api.namespace!r}; "
-                    "attach to it, or destroy it first"
-                ) from error
+                raise self._conflict(plan.name) from error
             raise
         try:
             self._create_all([owned(manifest, owner) for manifest in dependents], plan)
             if wait:
-                self._await_pods(plan.name, {owned(m, owner)["metadata"]["name"]: _size(m) for m in dependents})
+                self._await_pods(plan.name, [m for m in dependents if m["kind"] in plan.workloads])
         except BaseException as error:
-            self._roll_back(plan.name, error)
+            self._roll_back(plan.name, _kinds_of(owner), error)
             raise
 
     def compare(self, plan: PipelinePlan) -> DeploymentPlan:
@@ -141,29 +143,36 @@ class Deployments:
             DeploymentNotFoundException: It is not deployed.
             DeploymentException: Something did not go in time.
         """
-        if self._owner(pipeline) is None and not any(self._api.list(k, selector_of(pipeline)).items for k in _KINDS):
+        owner = self._owner(pipeline)
+        kinds = _kinds_of(owner)
+        if owner is None and not any(self._api.list(kind, selector_of(pipeline)).items for kind in kinds):
             raise self._not_found(pipeline)
-        self._remove(pipeline, force, wait)
+        self._remove(pipeline, kinds, force, wait)
 
     def states(self, pipeline: str) -> dict[str, DeploymentState]:
         """State of every member by its full name; empty when the pipeline is not deployed."""
         config = self.config(pipeline)
         if config is None:
             return {}
-        selector = selector_of(pipeline)
-        jobs, pods = self._api.list("Job", selector).items, self._api.list("Pod", selector).items
-        return states_of(groups_of(config), jobs, pods)
+        groups = groups_of(config)
+        return states_of(groups, self._workloads(pipeline, groups), self._pods(pipeline))
 
     def statuses(self, pipeline: str) -> list[MemberStatus]:
         """State, reason and whereabouts of every member; empty when the pipeline is not deployed."""
         config = self.config(pipeline)
         if config is None:
             return []
-        selector = selector_of(pipeline)
-        jobs, pods = self._api.list("Job", selector).items, self._api.list("Pod", selector).items
         groups = groups_of(config)
+        jobs, pods = self._workloads(pipeline, groups), self._pods(pipeline)
         is_well = all(s in _WELL for s in states_of(groups, jobs, pods).values())
         return statuses_of(groups, jobs, pods, Warnings() if is_well else self._warnings())
+
+    def _workloads(self, pipeline: str, groups: Iterable[Group]) -> list[Manifest]:
+        """The objects that make the pods of these operators."""
+        return [o for kind in workloads_of(groups) for o in self._api.list(kind, selector_of(pipeline)).items]
+
+    def _pods(self, pipeline: str) -> list[Manifest]:
+        return self._api.list("Pod", selector_of(pipeline)).items
 
     def _warnings(self) -> Warnings:
         """What the cluster warns of; nothing where it may not be read."""
@@ -199,15 +208,14 @@ class Deployments:
         told: dict[str, MemberStatus] = {}
         groups: list[Group] = []
         described: object = None
-        with Watcher(self._api, selector_of(pipeline), "ConfigMap", "Job", "Pod", say=self._say) as seen:
+        with Watcher(self._api, selector_of(pipeline), "ConfigMap", JOB, DEPLOYMENT, "Pod", say=self._say) as seen:
             while not is_over():
                 seen.catch_up()
                 versions = {n: m["metadata"]["resourceVersion"] for n, m in seen.objects["ConfigMap"].items()}
                 if versions != described:
                     described, config = versions, self.config(pipeline)
                     groups = groups if config is None else groups_of(config)
-                jobs, pods = seen.objects["Job"].values(), seen.objects["Pod"].values()
-                for status in statuses_of(groups, jobs, pods):
+                for status in statuses_of(groups, seen.workloads, seen.objects["Pod"].values()):
                     if told.get(status.name) != status:
                         told[status.name] = status
                         on_status(status)
@@ -219,7 +227,7 @@ class Deployments:
         self._remove_job(job, force, wait=True)
         made = self._api.create(renewed(job))
         if wait:
-            self._await_pods(full_name.partition(".")[0], {made["metadata"]["name"]: _size(made)})
+            self._await_pods(full_name.partition(".")[0], [made])
 
     def rescaling(self, full_name: str, members: int) -> Rescaling:
         """Another number of members for an operator."""
@@ -244,10 +252,10 @@ class Deployments:
         """The newest pod of a member, and the options to ask with; ``previous`` is the pod that it replaced, if any."""
         pipeline = full_name.partition(".")[0]
         group, index = self._member(full_name)
-        job = job_of(group, self._api.list("Job", selector_of(pipeline)).items)
+        job = job_of(group, self._workloads(pipeline, [group]))
         if job is None:
             return None
-        pods = [p for p in pods_of(job, self._api.list("Pod", selector_of(pipeline)).items) if index_of(p) == index]
+        pods = [p for p in pods_of(job, self._pods(pipeline)) if index_of(p) == index]
         asked = {"container": CONTAINER, **options}
         if len(pods) > 1 and asked.get("previous") == "true":
             del asked["previous"], pods[-1]
@@ -298,7 +306,7 @@ class Deployments:
 
     def _job_of(self, full_name: str) -> Manifest:
         group, _ = self._member(full_name)
-        job = job_of(group, self._api.list("Job", selector_of(full_name.partition(".")[0])).items)
+        job = job_of(group, self._workloads(full_name.partition(".")[0], [group]))
         if job is None:
             raise DeploymentNotFoundException(
                 f"{group.full_name} was destroyed, though its pipeline is deployed; "
@@ -306,7 +314,34 @@ class Deployments:
             )
         return job
 
+    def _conflict(self, pipeline: str) -> DeploymentConflictException:
+        missing = self._missing(pipeline)
+        if missing:
+            return DeploymentConflictException(
+                f"{pipeline} is deployed in part only in namespace {self._api.namespace!r}, {missing}: its deployer broke off or "
+                "is still at it, or operators were destroyed alone; destroy it first"
+            )
+        return DeploymentConflictException(
+            f"{pipeline} is deployed already in namespace {self._api.namespace!r}; attach to it, or destroy it first"
+        )
+
+    def _missing(self, pipeline: str) -> str:
+        """What a deployed pipeline lacks, in words; empty when it is whole."""
+        config = self.config(pipeline)
+        if config is None:
+            return "without its description"
+        groups = groups_of(config)
+        jobs = self._workloads(pipeline, groups)
+        without = [group.full_name for group in groups if job_of(group, jobs) is None]
+        more = f" and {len(without) - 3} more" if len(without) > 3 else ""
+        return f"without {', '.join(without[:3])}{more}" if without else ""
+
     def _not_found(self, pipeline: str) -> DeploymentNotFoundException:
+        if self._owner(pipeline) is not None:
+            return DeploymentNotFoundException(
+                f"the deployment of {pipeline} in namespace {self._api.namespace!r} broke off before anything ran, or is being "
+                f"removed; destroy({pipeline!r}) removes what is there"
+            )
         names = ", ".join(sorted(self.names())) or "none"
         return DeploymentNotFoundException(
             f"{pipeline} is not deployed in namespace {self._api.namespace!r}; deployed there: {names}"
@@ -326,24 +361,26 @@ class Deployments:
         owner = self._owner(pipeline)
         if owner is not None and "deletionTimestamp" not in owner["metadata"]:
             return  # not being removed: making it anew tells the conflict
-        if any(self._api.list(kind, selector_of(pipeline)).items for kind in _KINDS):
-            with Watcher(self._api, selector_of(pipeline), *_KINDS, say=self._say) as seen:
+        kinds = _kinds_of(owner)
+        if any(self._api.list(kind, selector_of(pipeline)).items for kind in kinds):
+            with Watcher(self._api, selector_of(pipeline), *kinds, say=self._say) as seen:
                 self._await_nothing_left(pipeline, seen, force=False)
 
-    def _await_pods(self, pipeline: str, sizes: Mapping[str, int]) -> None:
-        """Wait until every pod of these Jobs exists."""
-        jobs = {name: size for name, size in sizes.items() if size}
+    def _await_pods(self, pipeline: str, workloads: Iterable[Manifest]) -> None:
+        """Wait until every pod of these Jobs and Deployments exists."""
+        jobs = {str(m["metadata"]["name"]): m for m in workloads}
+        kinds = sorted({m["kind"] for m in jobs.values()}, reverse=True)
         told: set[str] = set()
-        with Watcher(self._api, selector_of(pipeline), "Job", "Pod", "Event", say=self._say) as seen:
+        with Watcher(self._api, selector_of(pipeline), *kinds, "Pod", "Event", say=self._say) as seen:
 
             def missing() -> dict[str, str]:
                 """The Jobs that have not made all their pods, each with why it may not, where that is known."""
                 made, warnings = pods_by_owner(seen.objects["Pod"].values()), seen.warnings
                 found = {}
-                for name, size in jobs.items():
-                    job = seen.objects["Job"].get(name)
-                    pods = [] if job is None else made.get(job["metadata"]["uid"], [])
-                    if len({index_of(p) for p in pods}) < size:
+                for name, wanted in jobs.items():
+                    job = seen.objects[wanted["kind"]].get(name)
+                    pods = [] if job is None else pods_in(made, job)
+                    if len({index_of(p) for p in pods}) < size_of(wanted):
                         found[name] = "" if job is None else refusal_of(job, pods, warnings)
                 return found
 
@@ -351,10 +388,12 @@ class Deployments:
                 left = missing()
                 for job, reason in left.items():
                     if any(words in reason for words in _FOR_GOOD):
-                        raise DeploymentException(f"{pipeline}: Job {job} may not make its pods: {reason}")
+                        raise DeploymentException(
+                            f"{pipeline}: {jobs[job]['kind']} {job} may not make its pods: {reason}"
+                        )
                     if reason and job not in told:
                         told.add(job)
-                        self._say(f"{pipeline} waits: Job {job}: {reason}")
+                        self._say(f"{pipeline} waits: {jobs[job]['kind']} {job}: {reason}")
                 return not left
 
             def is_further(than: int) -> bool:
@@ -365,21 +404,21 @@ class Deployments:
                 if not seen.wait_until(partial(is_further, count), time.monotonic() + PODS_WITHIN_S):
                     job, reason = next(iter(missing().items()))
                     raise DeploymentException(
-                        f"{pipeline}: Job {job} has not made all its pods within {PODS_WITHIN_S:.0f} s; "
+                        f"{pipeline}: {jobs[job]['kind']} {job} has not made all its pods within {PODS_WITHIN_S:.0f} s; "
                         f"last seen: {reason or 'nothing'}"
                     )
 
-    def _roll_back(self, pipeline: str, cause: BaseException) -> None:
+    def _roll_back(self, pipeline: str, kinds: Sequence[str], cause: BaseException) -> None:
         try:
-            self._remove(pipeline, force=True, wait=True)
+            self._remove(pipeline, kinds, force=True, wait=True)
         except DeploymentException as error:
             cause.add_note(f"and what was made could not be removed: {error}; destroy({pipeline!r}) tries again")
 
-    def _remove(self, pipeline: str, force: bool, wait: bool) -> None:
-        with Watcher(self._api, selector_of(pipeline), *_KINDS, say=self._say) as seen:
+    def _remove(self, pipeline: str, kinds: Sequence[str], force: bool, wait: bool) -> None:
+        with Watcher(self._api, selector_of(pipeline), *kinds, say=self._say) as seen:
             self._api.delete("ConfigMap", owner_name(pipeline))
             # What the owner's deletion would reach a little later, or never when somebody has cut it off.
-            for kind in ("Job", "Secret", "ConfigMap"):
+            for kind in (k for k in reversed(kinds) if k != "Pod"):
                 for name, found in seen.objects[kind].items():
                     if "deletionTimestamp" not in found["metadata"]:
                         self._api.delete(kind, name)
@@ -392,19 +431,20 @@ class Deployments:
         name, uid = job["metadata"]["name"], job["metadata"]["uid"]
         selector = ",".join(f"{label}={job['metadata']['labels'][label]}" for label in (PART_OF, MANAGED_BY))
         killed: set[str] = set()
-        with Watcher(self._api, selector, "Job", "Pod", say=self._say) as seen:
-            self._api.delete("Job", name, uid=uid)
+        kind = job["kind"]
+        with Watcher(self._api, selector, kind, "Pod", say=self._say) as seen:
+            self._api.delete(kind, name, uid=uid)
 
             def is_gone() -> bool:
                 pods = pods_of(job, seen.objects["Pod"].values())
                 if force:
                     self._kill(pods, killed)
-                return not pods and seen.objects["Job"].get(name, {"metadata": {}})["metadata"].get("uid") != uid
+                return not pods and seen.objects[kind].get(name, {"metadata": {}})["metadata"].get("uid") != uid
 
             if not wait:
                 is_gone()
             elif not seen.wait_until(is_gone, time.monotonic() + (0 if force else _grace_s(job)) + LEEWAY_S):
-                raise DeploymentException(f"Job {name} was not removed in time; {self._remainder(seen)}")
+                raise DeploymentException(f"{kind} {name} was not removed in time; {self._remainder(seen)}")
 
     def _await_nothing_left(self, pipeline: str, seen: Watcher, force: bool) -> None:
         killed: set[str] = set()
@@ -414,7 +454,7 @@ class Deployments:
                 self._kill(seen.objects["Pod"].values(), killed)
             return not any(seen.objects.values())
 
-        grace_s = 0 if force else max((_grace_s(j) for j in seen.objects["Job"].values()), default=0)
+        grace_s = 0 if force else max((_grace_s(j) for j in seen.workloads), default=0)
         if not seen.wait_until(is_nothing_left, time.monotonic() + grace_s + LEEWAY_S):
             raise DeploymentException(f"{pipeline} was not removed in time; {self._remainder(seen)}")
 
@@ -435,8 +475,10 @@ class Deployments:
         return f"left: {'; '.join(left) or 'nothing'}"
 
 
-def _size(manifest: Manifest) -> int:
-    return int(manifest["spec"]["completions"]) if manifest["kind"] == "Job" else 0
+def _kinds_of(owner: Manifest | None) -> tuple[str, ...]:
+    """Kinds of all objects of a deployment, as its owner says."""
+    workloads = JOB if owner is None else str(owner.get("data", {}).get(WORKLOADS_KEY, JOB))
+    return ("ConfigMap", "Secret", *workloads.split(","), "Pod")
 
 
 def _grace_s(job: Manifest) -> int:

@@ -14,12 +14,15 @@ from pypz.deployers.k8s.api import Manifest
 from pypz.deployers.k8s.plan import (
     CONFIG_KEY,
     CONTAINER,
+    DEPLOYMENT,
     FULL_NAME,
     INSTANCE_NAME,
     INSTANCE_TYPE,
+    JOB,
     MANAGED_BY,
     PART_OF,
     RUN,
+    WORKLOADS_KEY,
     OperatorPlan,
     PipelinePlan,
     job_name,
@@ -43,7 +46,12 @@ def owner_manifest(plan: PipelinePlan) -> Manifest:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": _metadata(plan, plan.owner_name, "pipeline", None, {}),
-        "data": {"pipeline": plan.name, "run": plan.run, "config": plan.config_name},
+        "data": {
+            "pipeline": plan.name,
+            "run": plan.run,
+            "config": plan.config_name,
+            WORKLOADS_KEY: ",".join(plan.workloads),
+        },
     }
 
 
@@ -73,7 +81,8 @@ def dependent_manifests(plan: PipelinePlan) -> list[Manifest]:
         )
     made = [config_manifest(plan)]
     made += [_secret(plan, operator) for operator in plan.operators if operator.secret_keys]
-    return made + [_job(plan, operator) for operator in plan.operators]
+    made += [_job(plan, operator) for operator in plan.operators if operator.workload == JOB]
+    return made + [_deployment(plan, operator) for operator in plan.operators if operator.workload == DEPLOYMENT]
 
 
 def _failure_handling(operator: OperatorPlan) -> Manifest:
@@ -111,17 +120,22 @@ def owned(manifest: Manifest, owner: Manifest) -> Manifest:
 
 
 def renewed(job: Manifest) -> Manifest:
-    """Make a Job's manifest anew from what the cluster has of it: the same pods, nothing of what has happened to it."""
+    """Make a Job's or Deployment's manifest anew from what the cluster has of it: the same pods, nothing of what has happened
+    to it.
+    """
     spec = copy.deepcopy(job["spec"])
-    spec.pop("selector", None)
-    spec.pop("suspend", None)
+    if job["kind"] == JOB:
+        spec.pop("selector", None)
+        spec.pop("suspend", None)
+    else:
+        spec["replicas"] = 1
     template = spec["template"]["metadata"]
     template.pop("creationTimestamp", None)
     template["labels"] = {k: v for k, v in template["labels"].items() if not _is_set_by_jobs(k)}
     old = job["metadata"]
     return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
+        "apiVersion": "batch/v1" if job["kind"] == JOB else "apps/v1",
+        "kind": job["kind"],
         "metadata": {
             "name": old["name"],
             "labels": {k: v for k, v in old["labels"].items() if not _is_set_by_jobs(k)},
@@ -192,12 +206,35 @@ def _job(plan: PipelinePlan, operator: OperatorPlan) -> Manifest:
             "parallelism": operator.group_size,
             **_failure_handling(operator),
             "podReplacementPolicy": "Failed",
-            "template": {
-                "metadata": {
-                    "labels": {**user_labels, **_labels(plan, "operator", operator)},
-                    "annotations": {FULL_NAME: f"{plan.name}.{operator.name}", RUN: plan.run},
-                },
-                "spec": pod_spec(plan, operator),
-            },
+            "template": _template(plan, operator),
         },
+    }
+
+
+def _deployment(plan: PipelinePlan, operator: OperatorPlan) -> Manifest:
+    """Make the object of an operator that never ends. ``Recreate``: the old pod has ended before the new one starts."""
+    labels = {PART_OF: label_value(plan.name), INSTANCE_NAME: label_value(operator.name), INSTANCE_TYPE: "operator"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _metadata(
+            plan, job_name(plan.name, operator.name), "operator", operator, operator.settings.labels or {}
+        ),
+        "spec": {
+            "replicas": operator.group_size,
+            "strategy": {"type": "Recreate"},
+            "revisionHistoryLimit": 0,
+            "selector": {"matchLabels": labels},
+            "template": _template(plan, operator),
+        },
+    }
+
+
+def _template(plan: PipelinePlan, operator: OperatorPlan) -> Manifest:
+    return {
+        "metadata": {
+            "labels": {**(operator.settings.labels or {}), **_labels(plan, "operator", operator)},
+            "annotations": {FULL_NAME: f"{plan.name}.{operator.name}", RUN: plan.run},
+        },
+        "spec": pod_spec(plan, operator),
     }

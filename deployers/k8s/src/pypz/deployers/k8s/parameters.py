@@ -45,6 +45,8 @@ class KubernetesParameter:
     imagePullSecrets: list[dict[str, str]] | None = None  # noqa: N815
     priorityClassName: str | None = None  # noqa: N815
     runtimeClassName: str | None = None  # noqa: N815
+    workload: str | None = None
+    """``Job`` (None), or ``Deployment`` for an operator that never ends: the cluster starts it again whatever happens."""
     backoffLimit: int | None = None  # noqa: N815
     """Pods that may fail and are started again before the operator has failed for good."""
 

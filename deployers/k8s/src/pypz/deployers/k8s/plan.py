@@ -11,7 +11,11 @@ from pypz.deployers.k8s.parameters import KubernetesParameter
 from pypz.utils.k8s.names import MAX_JOB_NAME, MAX_LABEL, label_value, object_name
 
 CONFIG_KEY: Final = "config.yaml"
+WORKLOADS_KEY: Final = "workloads"
+"""Where the owner says which kinds of objects make the pods."""
 CONTAINER: Final = "operator"
+JOB: Final = "Job"
+DEPLOYMENT: Final = "Deployment"
 
 FULL_NAME: Final = "pypz.io/full-name"
 RUN: Final = "pypz.io/run"
@@ -42,6 +46,8 @@ class OperatorPlan:
     """Whether a plugin of the operator answers there; else the runner does."""
     secret_keys: Sequence[str] = ()
     """Environment variables that its secret values come in."""
+    workload: str = JOB
+    """Kind of object that makes its pods."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,11 @@ class PipelinePlan:
     operators: Sequence[OperatorPlan] = ()
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Secret values by environment variable."""
+
+    @property
+    def workloads(self) -> tuple[str, ...]:
+        """Kinds of objects that make its pods."""
+        return tuple(sorted({JOB, *(operator.workload for operator in self.operators)}, reverse=True))
 
     @property
     def owner_name(self) -> str:

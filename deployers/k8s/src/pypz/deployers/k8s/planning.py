@@ -12,8 +12,9 @@ from pypz.core.specs.instance import Internals
 from pypz.core.specs.operator import Operator
 from pypz.core.specs.pipeline import Pipeline
 from pypz.deployers.k8s.parameters import FIELD_NAMES, KubernetesParameter
-from pypz.deployers.k8s.plan import OperatorPlan, PipelinePlan
+from pypz.deployers.k8s.plan import DEPLOYMENT, JOB, OperatorPlan, PipelinePlan
 from pypz.executors.commons import ExecutionMode
+from pypz.executors.operator.execution import JOINING
 from pypz.executors.operator.executor import drain_seconds
 from pypz.operators.k8s import KubernetesOperator
 from pypz.utils.k8s.errors import DeploymentException, DeploymentTypeError
@@ -83,16 +84,36 @@ def _skipped(pipeline: Pipeline, principals: Iterable[Operator], ignored: Iterab
 def _operator_plan(operator: Operator, mode: ExecutionMode) -> OperatorPlan:
     image = operator.get_operator_image_name()
     assert image is not None, "images are checked before"
+    settings = _settings_of(operator)
     return OperatorPlan(
         name=operator.get_simple_name(),
         image=image,
         group_size=operator.get_group_size(),
         mode=mode.value,
-        settings=_settings_of(operator),
+        workload=_workload_of(operator, settings, mode),
+        settings=settings,
         secret_keys=sorted(secrets_of(operator)),
         **_health_of(operator),
         drain_timeout_s=drain_seconds(operator),
     )
+
+
+def _workload_of(operator: Operator, settings: KubernetesParameter, mode: ExecutionMode) -> str:
+    """Which kind of object makes the pods of an operator; one that does not run in this mode ends, so it is a Job."""
+    where, size = operator.get_full_name(), operator.get_group_size()
+    if settings.workload not in (None, JOB, DEPLOYMENT):
+        raise ConfigurationError(
+            f"{where}: Kubernetes setting 'workload' is {settings.workload!r}, expected {JOB!r} or {DEPLOYMENT!r}"
+        )
+    if settings.workload != DEPLOYMENT or mode not in JOINING:
+        return JOB
+    if size > 1:
+        raise ConfigurationError(
+            f"{where}: Kubernetes setting 'workload' is {DEPLOYMENT!r} for a group of {size} members: pods of a Deployment have "
+            f"no index, by which a member knows its place; leave it out ({JOB!r} starts members again, too), or have "
+            "replicationFactor 0"
+        )
+    return DEPLOYMENT
 
 
 def _health_of(operator: Operator) -> dict[str, Any]:

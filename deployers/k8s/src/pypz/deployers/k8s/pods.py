@@ -13,6 +13,7 @@ from pypz.deployers.k8s.parameters import KubernetesParameter
 from pypz.deployers.k8s.plan import (
     CONFIG_KEY,
     CONTAINER,
+    DEPLOYMENT,
     INDEX,
     INSTANCE_TYPE,
     PART_OF,
@@ -46,7 +47,7 @@ def pod_spec(plan: PipelinePlan, operator: OperatorPlan) -> Manifest:
     settings = operator.settings
     grace_s = settings.terminationGracePeriodSeconds
     pod: Manifest = {
-        "restartPolicy": _restart_policy(settings, where),
+        "restartPolicy": _restart_policy(operator, where),
         "terminationGracePeriodSeconds": (
             math.ceil(operator.drain_timeout_s) + GRACE_OVER_DRAIN_S if grace_s is None else grace_s
         ),
@@ -142,10 +143,7 @@ def _environment(plan: PipelinePlan, operator: OperatorPlan, where: str) -> list
         raise DeploymentException(f"{where}: the environment variable {taken[0]!r} is set by pypz; choose another name")
     skipped = ",".join(f"{plan.name}.{o.name}" for o in plan.operators if o.mode == ExecutionMode.Skip.value)
     ours: list[Manifest] = [
-        {
-            "name": "JOB_COMPLETION_INDEX",
-            "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}},
-        },
+        _index(operator),
         {"name": "PYPZ_NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
         {"name": "PYPZ_OPERATOR_INSTANCE_NAME", "value": operator.name},
         {"name": "PYPZ_OPERATOR_EXEC_MODE", "value": operator.mode},
@@ -161,7 +159,18 @@ def _environment(plan: PipelinePlan, operator: OperatorPlan, where: str) -> list
     return [v for v in ours if v["name"] not in names] + theirs
 
 
-def _restart_policy(settings: KubernetesParameter, where: str) -> str:
+def _index(operator: OperatorPlan) -> Manifest:
+    """The member's place in its group; of a Deployment there is only one."""
+    name = "JOB_COMPLETION_INDEX"
+    if operator.workload == DEPLOYMENT:
+        return {"name": name, "value": "0"}
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}}
+
+
+def _restart_policy(operator: OperatorPlan, where: str) -> str:
+    settings = operator.settings
+    if operator.workload == DEPLOYMENT:
+        return "Always"
     policy = settings.restartPolicy or "Never"
     if policy not in ("Never", "OnFailure"):
         raise ConfigurationError(

@@ -13,6 +13,7 @@ from pypz.utils.k8s.names import MAX_LABEL
 RIGHTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("", "configmaps"): ("create", "delete", "get", "list", "patch", "watch"),
     ("", "secrets"): ("create", "delete", "list", "watch"),
+    ("apps", "deployments"): ("create", "delete", "list", "patch", "watch"),
     ("batch", "jobs"): ("create", "delete", "get", "list", "patch", "watch"),
     ("", "pods"): ("delete", "list", "watch"),
     ("", "pods/log"): ("get",),

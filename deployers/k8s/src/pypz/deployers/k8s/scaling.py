@@ -27,7 +27,17 @@ from pypz.core.specs.pipeline import Pipeline
 from pypz.deployers.k8s.api import ClusterApi, Manifest
 from pypz.deployers.k8s.attaching import LEEWAY_S
 from pypz.deployers.k8s.manifests import config_manifest, owned, renewed
-from pypz.deployers.k8s.plan import CONFIG_KEY, FULL_NAME, RUN, SCALING, PipelinePlan, job_name, owner_name, selector_of
+from pypz.deployers.k8s.plan import (
+    CONFIG_KEY,
+    DEPLOYMENT,
+    FULL_NAME,
+    RUN,
+    SCALING,
+    PipelinePlan,
+    job_name,
+    owner_name,
+    selector_of,
+)
 from pypz.deployers.k8s.states import groups_of, has_failed, is_finished, pods_of
 from pypz.deployers.k8s.watching import Watcher
 from pypz.utils.k8s.errors import DeploymentException, DeploymentNotFoundException
@@ -109,6 +119,10 @@ class Rescaling:
             raise ConfigurationError(
                 f"{self._full_name}: {self._members} members are asked for, expected 1 or more; "
                 f"`pypz destroy {self._full_name}` removes it"
+            )
+        if any(g.full_name == self._full_name and g.workload == DEPLOYMENT for g in groups_of(config)):
+            raise ConfigurationError(
+                f"{self._full_name} is a Deployment, whose only pod has no index: it cannot be rescaled"
             )
         job = self._api.get("Job", job_name(self._pipeline, self._name))
         kept = owner["metadata"].get("annotations", {}).get(SCALING)

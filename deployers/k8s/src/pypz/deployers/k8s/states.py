@@ -11,7 +11,7 @@ import yaml
 
 from pypz.deployers.base import DeploymentState, MemberStatus
 from pypz.deployers.k8s.api import Manifest
-from pypz.deployers.k8s.plan import CONTAINER, ENDED_BECAUSE, FULL_NAME, INDEX
+from pypz.deployers.k8s.plan import CONTAINER, DEPLOYMENT, ENDED_BECAUSE, FULL_NAME, INDEX, JOB
 from pypz.deployers.k8s.warnings import NOT_READY, NOT_STARTED, REFUSED, Warnings
 from pypz.executors.commons import ExitCodes
 
@@ -27,6 +27,8 @@ class Group:
     full_name: str
     """Of the principal."""
     size: int
+    workload: str = JOB
+    """Kind of object that makes its pods, where it runs as usual."""
 
     def member_name(self, index: int) -> str:
         """Full name of one member; index 0 is the principal."""
@@ -41,21 +43,25 @@ def groups_of(config: str) -> list[Group]:
         Group(
             f"{pipeline['name']}.{operator['name']}",
             1 + int((operator.get("parameters") or {}).get("replicationFactor") or 0),
+            str(((operator.get("parameters") or {}).get("kubernetes") or {}).get("workload") or JOB),
         )
         for operator in operators
     ]
 
 
+def workloads_of(groups: Iterable[Group]) -> tuple[str, ...]:
+    """Kinds of objects that make the pods of these operators."""
+    return tuple(sorted({JOB, *(group.workload for group in groups)}, reverse=True))
+
+
 def job_of(group: Group, jobs: Iterable[Manifest]) -> Manifest | None:
-    """The Job of an operator."""
+    """The Job or Deployment of an operator."""
     return next((j for j in jobs if j["metadata"].get("annotations", {}).get(FULL_NAME) == group.full_name), None)
 
 
 def pods_of(job: Manifest, pods: Iterable[Manifest]) -> list[Manifest]:
-    """The pods that a Job has made, oldest first."""
-    uid = job["metadata"]["uid"]
-    found = [p for p in pods if any(o.get("uid") == uid for o in p["metadata"].get("ownerReferences", []))]
-    return sorted(found, key=lambda p: str(p["metadata"].get("creationTimestamp")))
+    """The pods that a Job or Deployment has made, oldest first."""
+    return pods_in(pods_by_owner(pods), job)
 
 
 def pods_by_owner(pods: Iterable[Manifest]) -> dict[str, list[Manifest]]:
@@ -64,7 +70,29 @@ def pods_by_owner(pods: Iterable[Manifest]) -> dict[str, list[Manifest]]:
     for pod in sorted(pods, key=lambda p: str(p["metadata"].get("creationTimestamp"))):
         for owner in pod["metadata"].get("ownerReferences", []):
             found.setdefault(str(owner.get("uid")), []).append(pod)
+        if _is_of_set(pod):
+            found.setdefault(_set_key(pod), []).append(pod)
     return found
+
+
+def pods_in(by_owner: Mapping[str, list[Manifest]], job: Manifest) -> list[Manifest]:
+    """As `pods_of`, out of what `pods_by_owner` gives."""
+    return by_owner.get(_set_key(job) if job.get("kind") == DEPLOYMENT else str(job["metadata"]["uid"]), [])
+
+
+def _set_key(found: Manifest) -> str:
+    """By what the pods of a Deployment are known: a ReplicaSet, which nobody looks at, stands between."""
+    return f"{DEPLOYMENT} {found['metadata'].get('annotations', {}).get(FULL_NAME)}"
+
+
+def _is_of_set(pod: Manifest) -> bool:
+    return any(owner.get("kind") == "ReplicaSet" for owner in pod["metadata"].get("ownerReferences", []))
+
+
+def size_of(job: Manifest) -> int:
+    """Members of the group for which an object makes pods; 0 for objects that make none."""
+    spec = job.get("spec") or {}
+    return int(spec["completions"]) if job.get("kind", JOB) == JOB else int(spec.get("replicas", 0))
 
 
 def states_of(
@@ -91,7 +119,7 @@ def _members(
     for group in groups:
         job = by_name.get(group.full_name)
         made: dict[int, list[Manifest]] = {}
-        for pod in [] if job is None else by_owner.get(job["metadata"]["uid"], []):
+        for pod in [] if job is None else pods_in(by_owner, job):
             made.setdefault(index_of(pod), []).append(pod)
         # Scaling makes a Job of another size before everybody has read the new description.
         for index in range(group.size if job is None else int(job["spec"].get("completions", group.size))):
@@ -131,6 +159,9 @@ def refusal(job: Manifest | None, pods: Sequence[Manifest], warnings: Warnings) 
     """
     if job is None or (pods and pods[-1].get("status", {}).get("phase") not in ("Failed", "Succeeded")):
         return ""
+    if job.get("kind") == DEPLOYMENT:
+        refused = _condition(job, "ReplicaFailure") or {}
+        return _joined(refused.get("reason"), refused.get("message"))
     made = str(pods[-1]["metadata"].get("creationTimestamp") or "") if pods else ""
     return warnings.about(job, REFUSED, since=made[:19])
 
@@ -139,7 +170,7 @@ def refusal_of(job: Manifest, pods: Iterable[Manifest], warnings: Warnings) -> s
     """Why a Job may not make a pod of one of its members; empty when it may, or has ended."""
     if is_finished(job):
         return ""
-    made: dict[int, list[Manifest]] = {index: [] for index in range(int(job["spec"]["completions"]))}
+    made: dict[int, list[Manifest]] = {index: [] for index in range(size_of(job))}
     for pod in pods_of(job, pods):
         made.setdefault(index_of(pod), []).append(pod)
     done = _indexes(job.get("status", {}).get("completedIndexes", ""))
@@ -181,7 +212,8 @@ def is_finished(job: Manifest) -> bool:
 
 def is_ended(job: Manifest) -> bool:
     """Whether a Job was ended because another one has failed."""
-    return ENDED_BECAUSE in job["metadata"].get("annotations", {}) and bool(job["spec"].get("suspend"))
+    is_off = job["spec"].get("suspend") or (job.get("kind") == DEPLOYMENT and not job["spec"].get("replicas"))
+    return ENDED_BECAUSE in job["metadata"].get("annotations", {}) and bool(is_off)
 
 
 def _member_state(job: Manifest | None, pod: Manifest | None, index: int) -> DeploymentState:
@@ -289,6 +321,8 @@ def replaced_pods(job: Manifest, pods: Iterable[Manifest]) -> list[Manifest]:
     if is_finished(job):
         return []
     failed = [p for p in pods_of(job, pods) if p.get("status", {}).get("phase") == "Failed"]
+    if job.get("kind") == DEPLOYMENT:
+        return failed
     told = [p for p in failed if was_told_to_end(p)]
     rules = job["spec"].get("podFailurePolicy", {}).get("rules", [])
     final = [r["onExitCodes"]["values"] for r in rules if r["action"] == "FailJob" and "onExitCodes" in r]

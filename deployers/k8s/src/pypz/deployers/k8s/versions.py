@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from pypz.deployers.k8s.api import Manifest
-from pypz.deployers.k8s.plan import FULL_NAME
+from pypz.deployers.k8s.plan import DEPLOYMENT, FULL_NAME, JOB
 from pypz.utils.k8s.errors import DeploymentException
 
 Version = tuple[int, int]
@@ -41,7 +41,7 @@ def fitting(manifests: Iterable[Manifest], version: Version | None) -> tuple[lis
         return made, []
     told: dict[str, None] = {}
     for place, manifest in enumerate(made):
-        if manifest["kind"] != "Job":
+        if manifest["kind"] not in (JOB, DEPLOYMENT):
             continue
         made[place] = copy.deepcopy(manifest)
         spec = made[place]["spec"]

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from pypz.deployers.k8s.api import ApiError, ClusterApi, Listing, Manifest, WatchStream
+from pypz.deployers.k8s.plan import DEPLOYMENT, JOB
 from pypz.deployers.k8s.warnings import WARNINGS, Warnings
 from pypz.utils.k8s.errors import DeploymentException
 
@@ -103,6 +104,11 @@ class Watcher:
         except queue.Empty:
             return False
         return True
+
+    @property
+    def workloads(self) -> list[Manifest]:
+        """All objects that make pods, of the kinds that are watched."""
+        return [found for kind in (JOB, DEPLOYMENT) for found in self.objects.get(kind, {}).values()]
 
     @property
     def warnings(self) -> Warnings:
