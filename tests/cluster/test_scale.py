@@ -6,6 +6,8 @@ import importlib.util
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
 import time
 import uuid
@@ -181,6 +183,24 @@ def await_running(api: ClusterApi, deployer: KubernetesDeployer, name: str) -> N
         assert seen.wait_until(is_running, time.monotonic() + 120), deployer.retrieve_pipeline_status(name)
 
 
+def annotations_of(api: ClusterApi, name: str) -> list[Any]:
+    return [config["metadata"]["annotations"] for config in api.list("ConfigMap", selector_of(name)).items]
+
+
+def die_while_scaling(api: ClusterApi, kubeconfig: str, name: str) -> None:
+    """Kill a scaling while the operator is stopped."""
+    command = [sys.executable, "-m", "pypz.cli.main", "scale", f"{name}.worker", "2", "-n", api.namespace]
+    with Watcher(api, selector_of(name), "Job", say=print) as seen:
+        process = subprocess.Popen([*command, "--kubeconfig", kubeconfig], stdout=subprocess.DEVNULL)
+        try:
+            assert seen.wait_until(
+                lambda: any(job["spec"].get("suspend") for job in seen.objects["Job"].values()), time.monotonic() + 60
+            )
+        finally:
+            process.kill()
+            assert process.wait() == -signal.SIGKILL
+
+
 def test_scaled_up_and_down_with_records_under_way_nothing_is_lost_and_all_end(
     pipeline: Pipeline, namespace: str, kubeconfig: str
 ) -> None:
@@ -193,6 +213,8 @@ def test_scaled_up_and_down_with_records_under_way_nothing_is_lost_and_all_end(
     await_received(deployer, name, 2_000)
 
     for members in (4, 2):
+        if members == 2:
+            die_while_scaling(api, kubeconfig, name)
         told: list[Any] = []
         scaled = deployer.scale_operator(f"{name}.worker", members, told.append)
         assert told == [scaled.plan]
@@ -217,3 +239,21 @@ def test_scaled_up_and_down_with_records_under_way_nothing_is_lost_and_all_end(
     assert json.dumps(told_by_sink).count("worker") >= 4, told_by_sink
     deployer.destroy(name)
     assert {(kind, o["metadata"]["name"]) for kind in KINDS for o in api.list(kind).items} == before
+
+
+def test_channels_out_of_reach_are_named_and_nothing_is_touched(
+    pipeline: Pipeline, namespace: str, kubeconfig: str
+) -> None:
+    name = pipeline.get_full_name()
+    pipeline.set_parameter(">>channelLocation", "kafka://127.0.0.1:1")
+    api = ClusterApi(load_configuration(None, kubeconfig, True), namespace)
+    deployer = KubernetesDeployer(namespace=namespace)
+    deployer.deploy(pipeline)
+    before = annotations_of(api, name)
+    with pytest.raises(
+        ConfigurationError, match=r"committed at kafka://127\.0\.0\.1:1, which cannot be reached from here: .*"
+    ):
+        deployer.scale_operator(f"{name}.worker", 2)
+    assert annotations_of(api, name) == before
+    assert not any(job["spec"].get("suspend") for job in api.list("Job").items)
+    deployer.destroy(name, force=True)

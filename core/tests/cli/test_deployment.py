@@ -13,6 +13,7 @@ DEPLOYER = '''
 import json
 from pathlib import Path
 
+from pypz.core.channels.scaling import Move, Scaled, ScalingPlan
 from pypz.core.hooks.events import DeployedRef
 from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.spec import hookimpl
@@ -47,6 +48,22 @@ class PaperDeployer(Deployer):
 
     def destroy_operator(self, operator_full_name, force=False, wait=True):
         self._note(destroy_operator=operator_full_name, force=force)
+
+    def plan_scaling(self, operator_full_name, members):
+        if not operator_full_name.endswith(".reader"):
+            return super().plan_scaling(operator_full_name, members)
+        moves = (
+            Move("shop.in", 0, "shop.reader", "shop.reader", 7),
+            Move("shop.in", 1, "shop.reader", "shop.reader_0", 5),
+            Move("shop.in", 2, "", "shop.reader_1", 0),
+        )
+        return ScalingPlan("shop.reader", "abc", 1, members, moves, (), ("shop.reader_0", "shop.reader_1"))
+
+    def scale_operator(self, operator_full_name, members, on_plan=None):
+        plan = self.plan_scaling(operator_full_name, members)
+        on_plan(plan)
+        self._note(scale=operator_full_name, members=members)
+        return Scaled(plan, 1, {("shop.in", 0): "12", ("shop.in", 1): "9"})
 
     def is_deployed(self, pipeline_name):
         return pipeline_name in self._all
@@ -156,6 +173,26 @@ def test_restart_and_destroy_name_an_operator_or_a_pipeline(on_paper: Any, proje
         {"destroy_operator": "shop_pipeline.reader", "force": True},
         {"destroy": "shop_pipeline", "force": False},
     ]
+
+
+def test_scale_says_before_what_moves_and_after_where_it_goes_on(on_paper: Any, project: Path) -> None:
+    before = """\
+shop.reader: 1 -> 3 members (replicationFactor 0 -> 2), run abc
+  shop.in:
+    partition 0: stays with shop.reader; 7 entries wait
+    partition 1: shop.reader -> shop.reader_0; 5 entries wait
+    partition 2: new, for shop.reader_1; 0 entries wait
+  start: shop.reader_0, shop.reader_1
+  the members that stay commit, stop and start again; all other operators go on
+"""
+    assert on_paper("scale", "shop.reader", "3", "--dry-run").stdout == before
+    assert not (project / "asked").exists()
+    done = on_paper("scale", "shop.reader", "3")
+    assert done.stdout.startswith(before)
+    assert "goes on where it stood when its member had stopped (shop.in 0 at 12, shop.in 1 at 9)" in done.stdout
+    assert asked(project) == [{"scale": "shop.reader", "members": 3}]
+    refused = on_paper("scale", "shop.writer", "3")
+    assert (refused.returncode, refused.stderr) == (1, "pypz: error: PaperDeployer cannot scale what it has deployed\n")
 
 
 def test_a_place_that_nobody_deploys_to_is_told_with_those_that_somebody_does(pypz: Any) -> None:
