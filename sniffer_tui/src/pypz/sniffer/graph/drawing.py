@@ -101,7 +101,7 @@ class Drawing:
         self._rows = {group: rows_of(picture, self.shape, group, self._flows) for group in self.layout.places}
         self._titles = {group: title_of(picture, group) for group in self.layout.places}
         rates = {link: sum(self._flows.rate(joint) for joint in joints) for link, joints in self.shape.links.items()}
-        self._flowing = [link for link, rate in rates.items() if rate > 0]
+        flowed, self._flowing = self._flowing, [link for link, rate in rates.items() if rate > 0]
         self._tones = self._tones_of_lines(rates)
         self._labels = self._all_labels()
         changes: list[Change] = []
@@ -119,6 +119,7 @@ class Drawing:
                     if old != new
                 ]
         changes += _different_labels(before_labels, self._labels)
+        changes += [Change(x, y, 1) for link in {*flowed} ^ {*self._flowing} for x, y in self._marks(link)]
         changed = {bundle for bundle, tone in self._tones.items() if tone != before_tones.get(bundle)}
         if changed:
             changes += [
