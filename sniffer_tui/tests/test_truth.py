@@ -148,6 +148,7 @@ def test_members_killed_on_a_host_whose_clock_is_wrong_are_lost(elsewhere: Elsew
     with watching(elsewhere.pipeline()) as model:
         elsewhere.start(skew_s=skew_s)
         frame = until(model, lambda f: taken(f, "inp") == 10 and all(m.mood is Mood.RUNNING for m in f.members))
+        assert frame.elapsed_s < abs(skew_s) / 2  # seen from its start: by our own clock
         assert elsewhere.process is not None
         elsewhere.process.send_signal(signal.SIGSTOP)  # it would tell the end of its members, and they end without it
         for member in frame.members:

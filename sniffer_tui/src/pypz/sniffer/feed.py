@@ -209,7 +209,13 @@ class Feed:
 
     def _take_run(self, info: RunInfo) -> None:
         self._model.run_known(
-            info.pipeline, info.run, info.groups, info.started_utc, had_ended=info.had_ended, dto=info.dto
+            info.pipeline,
+            info.run,
+            info.groups,
+            info.started_utc,
+            was_open=info.was_open,
+            had_ended=info.had_ended,
+            dto=info.dto,
         )
 
     def _set_trouble(self, place: str, text: str) -> None:

@@ -166,6 +166,7 @@ class PipelineModel:
         groups: Mapping[str, int],
         started_utc: float,
         *,
+        was_open: bool = True,
         had_ended: bool = False,
         dto: str = "",
     ) -> None:
@@ -176,6 +177,7 @@ class PipelineModel:
             if run is not None:
                 run.groups = {plain_name(name): size for name, size in groups.items()}
                 run.started_utc = started_utc
+                run.was_open = was_open
                 run.had_ended = had_ended
                 run.dto = dto
                 self._version += 1

@@ -271,6 +271,8 @@ class Run:
     """By host and process id."""
     dto: str = ""
     """The pipeline as it runs, as YAML; "" when nobody told."""
+    was_open: bool = True
+    """Whether it had been opened before the viewer came; else the viewer's own clock tells how long it runs."""
     outcome: str = ""
     ended_at: float | None = None
     had_ended: bool = False
@@ -284,7 +286,7 @@ class Run:
 
     def elapsed_s(self, now: float) -> float:
         """Since the start, as far as its moment is known, until a moment of the viewer's clock."""
-        ahead_s = max(0.0, self.seen_utc - self.started_utc) if self.started_utc else 0.0
+        ahead_s = max(0.0, self.seen_utc - self.started_utc) if self.started_utc and self.was_open else 0.0
         return now - self.seen_at + ahead_s
 
     @property

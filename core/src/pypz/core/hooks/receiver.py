@@ -45,6 +45,8 @@ class RunInfo:
     started_utc: float = 0.0
     """Seconds since 1970 by the starter's clock."""
     generation: int = 0
+    was_open: bool = False
+    """Whether it had been opened when the receiver came: found by the first look."""
     had_ended: bool = False
     """Whether it had finished when the receiver came: the first look found its end, too."""
 
@@ -222,6 +224,7 @@ class Receiver:
         """Another run is the newest; gives all that is known of it, its end last."""
         assert self._current is not None
         info = self._current.info
+        info = replace(info, was_open=is_first_look)
         if is_first_look and any(f"finished/{info.run}" in known for known in self._facts):
             info = replace(info, had_ended=True)
         self._finished = ""
