@@ -291,6 +291,24 @@ def test_what_changes_is_told_with_what_would_restart_and_no_secret(
 
 @pytest.mark.cluster
 @pytest.mark.slow
+def test_an_operator_that_becomes_a_deployment_is_told_as_one_made_and_one_removed(
+    deployer: KubernetesDeployer,
+) -> None:
+    deployer.deploy(letters(replicas=0), wait=False)
+    endless = letters(replicas=0)
+    endless.source.set_parameter("kubernetes", {"workload": "Deployment"})
+    found = deployer.plan(endless)
+    assert {"create Deployment letters.source", "delete Job letters.source"} <= set(actions(found))
+    assert found.errors == []
+    deployer.destroy("letters", force=True)
+    deployer.deploy(endless, wait=False)
+    assert deployer.plan(endless).changes == []
+    found = deployer.plan(letters(replicas=0))
+    assert {"create Job letters.source", "delete Deployment letters.source"} <= set(actions(found))
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
 def test_what_the_server_would_refuse_or_warns_of_is_told(
     kubeconfig: str, restricted_namespace: str, api: ClusterApi, deployer: KubernetesDeployer
 ) -> None:

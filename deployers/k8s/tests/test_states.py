@@ -283,3 +283,11 @@ def test_a_pod_whose_node_is_silent_is_unhealthy_and_says_so() -> None:
     assert waiting_reason(silent).startswith("NodeNotReady: its node n1 does not answer")
     alive = pod(0, "Running", **running(started=True, ready=True), conditions=conditions("True", "True"))
     assert (states(job(), alive)[0], waiting_reason(alive)) == (DeploymentState.Running, "")
+
+
+def test_what_was_told_of_a_start_that_is_over_is_no_reason() -> None:
+    sick = pod(0, "Running", probes=True, **running(started=True, ready=False))
+    slow = Warnings([event("pod-0-1", "Unhealthy", "Startup probe failed: connection refused")])
+    assert waiting_reason(sick, slow) == ""
+    stuck = Warnings([event("pod-0-1", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503")])
+    assert "Readiness probe failed" in waiting_reason(sick, stuck)

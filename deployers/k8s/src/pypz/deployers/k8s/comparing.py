@@ -16,8 +16,10 @@ from pypz.deployers.k8s.hiding import MASK, masked, plain_secrets
 from pypz.deployers.k8s.manifests import dependent_manifests, owner_manifest, renewed
 from pypz.deployers.k8s.plan import (
     CONFIG_KEY,
+    DEPLOYMENT,
     FULL_NAME,
     INSTANCE_TYPE,
+    JOB,
     MANAGED_BY,
     OperatorPlan,
     PipelinePlan,
@@ -30,7 +32,7 @@ from pypz.deployers.k8s.touching import touched
 from pypz.deployers.k8s.versions import fitting
 
 CONTEXT_LINES: Final = 2
-_KINDS: Final = ("ConfigMap", "Secret", "Job")
+_KINDS: Final = ("ConfigMap", "Secret", JOB, DEPLOYMENT)
 
 _Key = tuple[str, str, str]
 """What an object is for, whatever its name: kind, part of the deployment, full name."""

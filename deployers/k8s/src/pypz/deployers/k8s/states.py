@@ -272,7 +272,9 @@ def waiting_reason(pod: Manifest, warnings: Warnings = NO_WARNINGS) -> str:
     if _is_node_silent(pod):
         return f"NodeNotReady: its node {pod['spec'].get('nodeName')} does not answer; it may run on, nothing new is known of it"
     if status.get("phase") == "Running" and pod_state(pod) is DeploymentState.Unhealthy:
-        return warnings.about(pod, NOT_READY)
+        told = warnings.about(pod, NOT_READY)
+        # It has started, so what is told of its start-up is over: slow starts are no news.
+        return "" if "Startup probe" in told else told
     return ""
 
 
