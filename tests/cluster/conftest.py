@@ -97,6 +97,18 @@ def kubeconfig() -> str:
 
 
 @pytest.fixture(scope="session")
+def testbed() -> Path:
+    """Scripts of the test bed."""
+    return Path(needed("PYPZ_TESTBED", "no test bed to break"))
+
+
+@pytest.fixture(scope="session")
+def broker() -> str:
+    """Address of the broker for pods."""
+    return needed("KAFKA_PODS_BOOTSTRAP", "no broker that pods reach")
+
+
+@pytest.fixture(scope="session")
 def pypz_image(kubeconfig: str) -> str:
     """The base image with pypz, made of this source and loaded into the cluster."""
     build_image = Path(needed("PYPZ_TESTBED", "no way to load an image")) / "kubernetes" / "build-image"
