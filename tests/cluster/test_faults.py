@@ -150,7 +150,7 @@ def test_the_broker_the_api_server_and_the_kubelet_are_away(
     ledger.wait_for(60_000)
 
     ledger.open_gate(70_000)
-    with line.fault("kubelet stopped", "NodeNotReady", "copier is not well", "its node"), bed.frozen("kubelet"):
+    with line.fault("kubelet stopped", "NodeNotReady", "source is not well", "its node"), bed.frozen("kubelet"):
         ledger.wait_for(70_000)
         line.wait_told("its node")
     line.end()
