@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from chaos_line import ChaosLine
 
+from pypz.core.commons.secrets import secrets_of
 from pypz.core.hooks.host import PluginHost
 
 HERE = Path(__file__).parent
@@ -94,24 +95,37 @@ class Process:
 class Drill:
     """One run of the line with a process for each member; parameters are (operator or port, name, value)."""
 
-    def __init__(self, folder: Path, location: str, parameters: Sequence[tuple[str, str, Any]] = ()) -> None:
-        pipeline = ChaosLine(f"chaos_{uuid.uuid4().hex[:8]}")
+    def __init__(
+        self,
+        folder: Path,
+        location: str,
+        parameters: Sequence[tuple[str, str, Any]] = (),
+        settings: Mapping[str, str] | None = None,
+        name: str = "",
+    ) -> None:
+        pipeline = ChaosLine(name or f"chaos_{uuid.uuid4().hex[:8]}")
         pipeline.set_parameter(">>channelLocation", location)
+        pipeline.set_parameter(">>channelConfig", dict(settings or {}))
         for instance, name, value in parameters:
             attrgetter(instance)(pipeline).set_parameter(name, value)
         self.config = folder / "pipeline.yaml"
         self.config.write_text(str(pipeline))
+        self.secrets = secrets_of(pipeline)
         self.name = pipeline.get_full_name()
         self.location = location
         self.run = uuid.uuid4().hex[:12]
         self.members: list[Process] = []
 
     def start(self, operator: str) -> Process:
-        environment = {**os.environ, "PYTHONPATH": str(HERE), "PYPZ_RUN": self.run, "PYTHONUNBUFFERED": "1"}
+        environment = {**self.environment(), "PYPZ_RUN": self.run, "PYTHONUNBUFFERED": "1"}
         command = [sys.executable, "-m", "pypz.runnables.operator", str(self.config), operator]
         member = Process(command, environment)
         self.members.append(member)
         return member
+
+    def environment(self) -> dict[str, str]:
+        """What a process needs to find the line's code, and its secrets."""
+        return {**os.environ, "PYTHONPATH": str(HERE), **self.secrets}
 
     def start_line(self) -> tuple[Process, Process, Process]:
         """Start sink, copier and, once these two read, the source: no burst of records waits for a late reader."""
@@ -138,7 +152,7 @@ class Drill:
 class OwnBroker:
     """A Kafka broker that nobody else uses, to be killed; started by the test bed at ``bed``."""
 
-    def __init__(self, bed: Path, home: Path) -> None:
+    def __init__(self, bed: Path, home: Path, *options: str) -> None:
         self._bed = bed / "kafka"
         self._environment = {**os.environ, "TESTBED_HOME": str(home)}
         asked = [sys.executable, "-B", "-c", "import bed; print(bed.LIBS)"]
@@ -147,7 +161,8 @@ class OwnBroker:
             shutil.copytree(fetched, home / "kafka/libs")  # else the bed fetches it anew
         port = free_port()
         self.location = f"kafka://127.0.0.1:{port}"
-        self._run("up", "--port", str(port))
+        self.port = port
+        self._run("up", "--port", str(port), *options)
 
     def kill(self) -> None:
         """End it as by a crash; its data stay."""

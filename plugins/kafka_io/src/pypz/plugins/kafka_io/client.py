@@ -235,7 +235,7 @@ class _Output:
             is_failure = error is not None and error.code() not in PURGED
             if error is not None and is_failure and self.failure is None:
                 doing = f"channel {topic!r}, partition {partition}: a block could not be written"
-                self.failure = self.sight.translate_kafka(error, doing)
+                self.failure = self.sight.translate_kafka(error, doing, f"Write on topic {topic!r}")
 
     def raise_failure(self) -> None:
         if self.failure is not None:
@@ -336,7 +336,7 @@ class KafkaWriter:
 
     def _refused(self, error: KafkaException, partition: int) -> Exception:
         doing = f"channel {self._channel.name!r}, partition {partition}: a block could not be written"
-        found = self._output.sight.translate(error, doing)
+        found = self._output.sight.translate(error, doing, f"Write on topic {self._channel.name!r}")
         if error.args[0].code() in GONE:
             return ChannelGoneError(str(found))
         return found

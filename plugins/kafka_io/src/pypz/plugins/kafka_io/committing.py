@@ -43,6 +43,7 @@ class Group:
         self._config = config
         self._name = name
         self._sight = Sight(config)
+        self._needs = f"Read on group {name!r}, and on the topic"
         self._lock = threading.Lock()
         self._consumer: Consumer | None = None
         self._is_closed = False
@@ -118,7 +119,7 @@ class Group:
             consumer = self._connected(places[0][0])
             return what(consumer, max(0.01, deadline - time.monotonic()))
         except KafkaException as error:
-            raise self._sight.translate(error, doing) from error
+            raise self._sight.translate(error, doing, self._needs) from error
         finally:
             if self._is_closed:
                 self._let_go()
@@ -143,7 +144,7 @@ class Group:
     def _refuse(self, answer: Sequence[TopicPartition], doing: str) -> None:
         for place in answer:
             if place.error is not None:
-                raise self._sight.translate_kafka(place.error, doing) from KafkaException(place.error)
+                raise self._sight.translate_kafka(place.error, doing, self._needs) from KafkaException(place.error)
 
 
 def _names(places: Sequence[Place] | Mapping[Place, Committed]) -> str:

@@ -27,6 +27,9 @@ EVERY_CLIENT: Final[Values] = {
 }
 """Ours where the user says nothing. Chosen for quick starts; measured in benchmarks/kafka_rate.py and the plugin's tests."""
 
+ADMIN: Final[Values] = {"log.connection.close": True}
+"""The first of a location to connect: its log lines tell of brokers that hang up."""
+
 READER: Final[Values] = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
@@ -80,6 +83,11 @@ class Config:
         shown = {name: "***" if name in SECRET else value for name, value in self._options.items()}
         return f"Config({self.location!r}, {shown!r})"
 
+    def user(self) -> str:
+        """Who the brokers take us for, in words."""
+        name = self._options.get("sasl.username")
+        return f"user {name!r}" if name else "this client"
+
     def masked(self, text: str) -> str:
         """The text without the values of secret options."""
         for secret in self._secrets:
@@ -88,7 +96,7 @@ class Config:
 
     def admin(self) -> Values:
         """What an AdminClient is made with."""
-        return self._values(EVERY_CLIENT, frozenset())
+        return self._values(EVERY_CLIENT | ADMIN, frozenset())
 
     def writer(self, batch_bytes: int | None = None) -> Values:
         """What a Producer of blocks is made with; batches are no larger than ``batch_bytes``, the topic's limit."""

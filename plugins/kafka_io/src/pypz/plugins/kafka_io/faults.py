@@ -58,6 +58,16 @@ TIMED_OUT: Final = frozenset(
 )
 TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 
+AUTHENTICATION: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
+"""Of `FORBIDDEN`: who asks is not known, whatever it asks for."""
+
+_REFUSED: Final = re.compile(r"Authentication failed|certificate verify failed|Unsupported SASL mechanism")
+"""What a broker, or our end, says of a connection that no later attempt makes better (librdkafka 2.16, Kafka 4)."""
+_HUNG_UP: Final = re.compile(
+    r"\]: (?P<server>\S+?)(/\w+)?: Disconnected: .*after \d{1,3}ms in state (UP|APIVERSION_QUERY|AUTH\w*|SSL_HANDSHAKE)"
+)
+"""A log line: told to no callback, but all there is to see of a client without TLS or SASL where they are expected."""
+_SECURITY: Final = re.compile(r"SSL|SASL|security\.protocol|[Cc]ertificate|PLAINTEXT broker")
 _CONNECT: Final = re.compile(r"(?P<server>\S+?)(/\w+)?: (?:Connect to \S+ failed: )?(?P<what>.*?)(?: \(after .*)?$")
 
 
@@ -68,39 +78,55 @@ class Sight:
         self._config = config
         self._last = ""
         self._at = float("-inf")
+        self.refusal = ""
+        """Why a broker lets this client in no more; empty again once it was told and asked anew."""
 
     def callbacks(self) -> Mapping[str, Any]:
         """What a client is made with besides its values."""
-        return {"error_cb": self._on_error, "logger": _Lines(config=self._config)}
+        return {"error_cb": self._on_error, "logger": _Lines(self._config, self)}
 
     def last_cause(self) -> str:
         """The last trouble, such as ``127.0.0.1:1: Connection refused``; empty when none was seen lately."""
         return self._last if time.monotonic() - self._at < FRESH_S else ""
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN and self._last:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # says how many, not why
             self._at = time.monotonic()
+            self._last = self._last or "no connection to any broker"
             return
         text = self._config.masked(error.str())
         found = _CONNECT.match(text)
         self._last = f"{found['server']}: {found['what']}" if found else text
         self._at = time.monotonic()
+        if _REFUSED.search(text):
+            self.refusal = self._last
+
+    def hung_up(self, server: str) -> None:
+        """Note a broker that ends a connection before the first answer."""
+        self._last = f"{server}: it ends each connection at once, as where it expects another security.protocol"
+        self._at = time.monotonic()
+
+    def way_out(self) -> str:
+        """What a user can do about the last cause."""
+        if _SECURITY.search(self.last_cause()):
+            return "check security.protocol and the options sasl.* and ssl.* in channelConfig"
+        return "check the address, and that the broker runs"
 
     def with_cause(self, text: str) -> str:
         """The text, and the last cause if there is one."""
         cause = self.last_cause()
         return f"{text}; last seen: {cause}" if cause and cause not in text else text
 
-    def translate(self, error: Exception, doing: str) -> Exception:
-        """Give pypz's error for one of Kafka's; ``doing`` begins its text."""
+    def translate(self, error: Exception, doing: str, needs: str = "") -> Exception:
+        """Give pypz's error for one of Kafka's; ``doing`` begins its text, ``needs`` is the right that it takes."""
         if not isinstance(error, KafkaException):
             return error
         inner = error.args[0]
         if not isinstance(inner, KafkaError):
             return TransportError(f"{doing}: {self._config.masked(str(inner))}")
-        return self.translate_kafka(inner, doing)
+        return self.translate_kafka(inner, doing, needs)
 
-    def translate_kafka(self, error: KafkaError, doing: str) -> Exception:
+    def translate_kafka(self, error: KafkaError, doing: str, needs: str = "") -> Exception:
         """As `translate`, for a KafkaError that was not raised."""
         text = f"{doing}: {self._config.masked(error.str())}"
         code = error.code()
@@ -112,19 +138,27 @@ class Sight:
             return TransportTimeoutError(self.with_cause(text))
         if code in (KafkaError._INVALID_ARG, KafkaError._CONFLICT, KafkaError.INVALID_CONFIG):
             return ConfigurationError(text)
+        if code in FORBIDDEN:
+            who = self._config.user()
+            text += "" if code in AUTHENTICATION else f"; {who} lacks the right {needs or 'to do so'}"
+            return TransportError(text)
         return TransportError(self.with_cause(text))
 
 
 class _Lines(logging.LoggerAdapter[logging.Logger]):
     """Takes librdkafka's log lines: they go to our logger at DEBUG, without secrets."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, sight: Sight) -> None:
         super().__init__(log, {})
         self._config = config
+        self._sight = sight
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        text = str(msg) % args if args else str(msg)
+        found = _HUNG_UP.search(text)
+        if found:
+            self._sight.hung_up(found["server"])
         if log.isEnabledFor(logging.DEBUG):
-            text = str(msg) % args if args else str(msg)
             log.debug("%s", self._config.masked(text))
 
 

@@ -326,5 +326,5 @@ def _fatal(message: Message, sight: Sight) -> Exception | None:
         where = f"{place}, partition {message.partition()}"
         return PositionGoneError(f"{where}: the log does not hold the position to read from: {error.str()}")
     if code in GONE or code in FORBIDDEN or error.fatal():
-        return sight.translate(KafkaException(error), f"{place} cannot be read")
+        return sight.translate(KafkaException(error), f"{place} cannot be read", "Read on its topic")
     return None

@@ -206,7 +206,9 @@ class KafkaStatusStream:
                 )
         elif code in FORBIDDEN or error.fatal():
             self._failure = Sight(self._config).translate(
-                KafkaException(error), f"the status stream {self._names[0]!r} cannot be read"
+                KafkaException(error),
+                f"the status stream {self._names[0]!r} cannot be read",
+                f"Read on topic {message.topic()!r}",
             )
 
     # --- reading ---
@@ -396,7 +398,7 @@ class _Writer:
                 raise gone_in_time(WRITE_S, f"fact {key!r} to be acknowledged", self.sight)
             self._ask(ticket, left)
         if ticket.error is not None:
-            raise self.sight.translate_kafka(ticket.error, doing)
+            raise self.sight.translate_kafka(ticket.error, doing, f"Write on topic {topic!r}")
         return ticket.offset
 
     def _ask(self, ticket: _Ticket, left_s: float) -> None:

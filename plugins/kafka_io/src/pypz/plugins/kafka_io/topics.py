@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -27,12 +28,14 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its own nam
 from pypz.core.commons.errors import ChannelMismatchError, TransportError, TransportTimeoutError
 from pypz.plugins.kafka_io.committing import Group
 from pypz.plugins.kafka_io.config import Config
-from pypz.plugins.kafka_io.faults import FORBIDDEN, GONE, Sight, make_client
+from pypz.plugins.kafka_io.faults import GONE, Sight, make_client
 
 ROOM_BYTES: Final = 4 * 1024
 """Left free in a message for headers and framing (ours take some 400 bytes; the rest is for long names)."""
 REQUEST_S: Final = 10.0
 """Seconds for one request of the administration (chosen)."""
+LOOK_S: Final = 0.5
+"""Seconds between two looks, while no answer comes, whether a broker has refused us (chosen)."""
 RETRY_S: Final = 0.1
 """Seconds before a request is made again that the cluster could not answer yet (chosen)."""
 PAUSES_S: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -92,13 +95,15 @@ class Topics:
 
     def _topic(self, name: str, future: Future[Any], timeout_s: float) -> Topic | None:
         try:
-            found = self._result(future, timeout_s, f"topic {name!r} could not be described")
+            found = self._result(
+                future, timeout_s, f"topic {name!r} could not be described", f"Describe on topic {name!r}"
+            )
         except TransportError as error:
             if _code(error) in GONE:
                 return None
             if isinstance(error, TransportTimeoutError):  # whatever the topic is
                 told = self.sight.with_cause("no broker answers")
-                raise TransportTimeoutError(f"{told}; check the address, and that the broker runs") from error
+                raise TransportTimeoutError(f"{told}; {self.sight.way_out()}") from error
             raise
         ready = all(partition.leader is not None and partition.leader.id >= 0 for partition in found.partitions)
         return Topic(name, str(found.topic_id), len(found.partitions), ready and bool(found.partitions))
@@ -150,7 +155,12 @@ class Topics:
             try:
                 return {
                     (place.topic, place.partition): int(
-                        self._result(future, timeout_s, f"offsets of topic {place.topic!r} cannot be read").offset
+                        self._result(
+                            future,
+                            timeout_s,
+                            f"offsets of topic {place.topic!r} cannot be read",
+                            f"Describe on topic {place.topic!r}",
+                        ).offset
                     )
                     for place, future in futures.items()
                 }
@@ -195,7 +205,7 @@ class Topics:
         doing = f"topic {name!r} could not be made"
         try:
             asked = self._admin.create_topics([topic], request_timeout=wait.left(), operation_timeout=wait.left())
-            self._result(asked[name], wait.left(), doing)
+            self._result(asked[name], wait.left(), doing, f"Create on topic {name!r}, or on the cluster")
         except TransportError as error:
             code = _code(error)
             if code == KafkaError.TOPIC_ALREADY_EXISTS:  # somebody was quicker, or it is still being deleted
@@ -218,7 +228,7 @@ class Topics:
         doing = f"the partitions of topic {name!r} could not be raised to {partitions}"
         asked = self._admin.create_partitions([NewPartitions(name, partitions)], request_timeout=wait.left())
         try:
-            self._result(asked[name], wait.left(), doing)
+            self._result(asked[name], wait.left(), doing, f"Alter on topic {name!r}")
         except TransportError as error:
             if _code(error) != KafkaError.INVALID_PARTITIONS:  # somebody has raised them in the meantime
                 raise
@@ -231,7 +241,7 @@ class Topics:
             return
         asked = self._admin.delete_topics([name], request_timeout=wait.left(), operation_timeout=wait.left())
         try:
-            self._result(asked[name], wait.left(), f"topic {name!r} could not be deleted")
+            self._result(asked[name], wait.left(), f"topic {name!r} could not be deleted", f"Delete on topic {name!r}")
         except TransportError as error:
             if _code(error) not in GONE:
                 raise
@@ -243,17 +253,30 @@ class Topics:
 
     # --- below ---
 
-    def _result(self, future: Future[T], timeout_s: float, doing: str) -> T:
-        return self._call(lambda: future.result(timeout_s + 1), doing)
+    def _result(self, future: Future[T], timeout_s: float, doing: str, needs: str) -> T:
+        return self._call(lambda: self._awaited(future, timeout_s + 1), doing, needs)
 
-    def _call(self, what: Callable[[], T], doing: str) -> T:
+    def _awaited(self, future: Future[T], timeout_s: float) -> T:
+        """Wait for an answer, and no longer once a broker has refused to let us in.
+
+        What librdkafka sees of its brokers is told by its `poll` only, so that a wait is cut.
+        """
+        self.sight.refusal = ""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            left = deadline - time.monotonic()
+            if wait_for([future], min(LOOK_S, max(0.0, left))).done or left <= 0:
+                return future.result(0)
+            self._admin.poll(0)
+            if self.sight.refusal:
+                raise TransportError(f"{self.sight.refusal}; {self.sight.way_out()}")
+
+    def _call(self, what: Callable[[], T], doing: str, needs: str = "") -> T:
         try:
             return what()
         except KafkaException as error:
             self._admin.poll(0)  # lets the callbacks tell what was seen
-            if isinstance(error.args[0], KafkaError) and error.args[0].code() in FORBIDDEN:
-                raise TransportError(f"{doing}: {error.args[0].str()}; the principal lacks the right") from error
-            raise self.sight.translate(error, doing) from error
+            raise self.sight.translate(error, doing, needs) from error
         except TimeoutError as error:
             self._admin.poll(0)
             raise TransportTimeoutError(self.sight.with_cause(f"{doing} in time")) from error

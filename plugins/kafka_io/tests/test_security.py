@@ -1,0 +1,249 @@
+"""TLS, SASL and rights, with a broker of our own: settings reach every client, and what is refused is told in words."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chaos_drills import Drill, OwnBroker
+from chaos_line import ChaosLine
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its own names are not marked as exported
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from pypz.core.commons.errors import TransportError, TransportTimeoutError
+from pypz.executors.pipeline.executor import PipelineExecutor
+
+TESTBED = os.environ.get("PYPZ_TESTBED", "")
+COUNT = 60
+PASSWORD = "alice-secret"
+WRONG = "not-alice-at-all"
+TIMEOUT_S = 90
+TYPES = ResourceType.TOPIC, ResourceType.GROUP
+
+pytestmark = [
+    pytest.mark.broker,
+    pytest.mark.skipif(not TESTBED, reason="needs PYPZ_TESTBED to start a broker with TLS and SASL"),
+]
+
+
+class Secured:
+    """A broker with listeners for all that there is, and what clients of it need."""
+
+    def __init__(self, home: Path) -> None:
+        self.broker = OwnBroker(Path(TESTBED), home, "--tls", "--sasl")
+        self.tls = home / "kafka/tls"
+        servers = self.at("plain").removeprefix("kafka://")
+        self.admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
+
+    def at(self, listener: str) -> str:
+        """Location of a listener: plain, tls, sasl or sasl_tls."""
+        step = {"plain": 0, "tls": 100, "sasl": 200, "sasl_tls": 300}[listener]
+        return f"kafka://127.0.0.1:{self.broker.port + step}"
+
+    def settings(self, kind: str, user: str = "alice", password: str = "") -> dict[str, str]:
+        """A ``channelConfig`` for a listener."""
+        login = {
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": user,
+            "sasl.password": password or f"{user}-secret",
+        }
+        authority = {"ssl.ca.location": str(self.tls / "ca.crt")}
+        pair = {
+            "ssl.certificate.location": str(self.tls / "client.crt"),
+            "ssl.key.location": str(self.tls / "client.key"),
+        }
+        return {
+            "plain": {},
+            "tls": {"security.protocol": "SSL", **authority, **pair},
+            "sasl": {"security.protocol": "SASL_PLAINTEXT", **login},
+            "sasl_tls": {"security.protocol": "SASL_SSL", **authority, **login},
+        }[kind]
+
+    def bytes_of(self, topic: str) -> bytes:
+        """All that stands in a topic of one partition."""
+        servers = self.at("plain").removeprefix("kafka://")
+        consumer = Consumer({"bootstrap.servers": servers, "group.id": "looks", "enable.auto.commit": False})
+        try:
+            behind = consumer.get_watermark_offsets(TopicPartition(topic, 0), 30)[1]
+            consumer.assign([TopicPartition(topic, 0, 0)])
+            found: list[bytes] = []
+            while consumer.position([TopicPartition(topic, 0)])[0].offset < behind:
+                for message in consumer.consume(1000, 1.0):
+                    assert message.error() is None
+                    found += [bytes(part) for part in (message.key(), message.value()) if isinstance(part, bytes)]
+            return b"\n".join(found)
+        finally:
+            consumer.close()
+
+    def take_rights(self) -> None:
+        """Leave alice none."""
+        wanted: Any = AclBindingFilter
+        filters = [
+            wanted(kind, None, ResourcePatternType.ANY, "User:alice", None, AclOperation.ANY, AclPermissionType.ANY)
+            for kind in TYPES
+        ]
+        assert all(future.result(30) for future in self.admin.delete_acls(filters).values())
+
+    def give_rights(self) -> None:
+        """Let alice do everything with what begins with her name, as the bed does."""
+        every = AclOperation.ALL, AclPermissionType.ALLOW
+        acls = [AclBinding(kind, "alice", ResourcePatternType.PREFIXED, "User:alice", "*", *every) for kind in TYPES]
+        for future in self.admin.create_acls(acls).values():
+            future.result(30)
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    made = Secured(tmp_path_factory.mktemp("secured"))
+    yield made
+    made.broker.close()
+
+
+def line(secured: Secured, name: str, listener: str, settings: dict[str, str]) -> ChaosLine:
+    made = ChaosLine(name)
+    made.set_parameter(">>channelLocation", secured.at(listener))
+    made.set_parameter(">>channelConfig", settings)
+    made.source.count, made.source.pause_ms = COUNT, 0
+    return made
+
+
+def pypz(drill: Drill, *arguments: str) -> tuple[int, str]:
+    """Run a command on the line's description, in a process; give its code and all its output."""
+    command = [sys.executable, "-m", "pypz.cli.main", arguments[0], str(drill.config), *arguments[1:]]
+    environment = {**drill.environment(), "COLUMNS": "400"}
+    done = subprocess.run(command, env=environment, timeout=TIMEOUT_S, check=False, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("listener", ["sasl", "sasl_tls", "tls"])
+def test_a_pipeline_runs_to_its_end_and_its_password_stands_nowhere(
+    secured: Secured, listener: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    pipeline = line(secured, f"alice_{listener}", listener, secured.settings(listener))
+    assert set(PipelineExecutor(pipeline, want_logs=True).start().values()) == {0}
+    assert pipeline.sink.got == COUNT
+    stored = secured.bytes_of(f"alice_{listener}.facts")
+    assert b"channelConfig" in stored
+    assert PASSWORD.encode() not in stored
+    written = capfd.readouterr()
+    for text in (str(pipeline), repr(pipeline), written.out, written.err, caplog.text):
+        assert PASSWORD not in text
+
+
+def test_members_in_processes_the_sniffer_and_peek_get_the_settings_too_and_mallory_is_told_what_she_lacks(
+    secured: Secured, tmp_path: Path
+) -> None:
+    (tmp_path / "mallory").mkdir()
+    parameters = [("source", "count", 200), ("source", "gates", [100])]
+    drill = Drill(tmp_path, secured.at("sasl_tls"), parameters, secured.settings("sasl_tls"), "alice_seen")
+    try:
+        sink, copier, source = drill.start_line()
+        source.wait_for("sent", 100)
+        copier.wait_for("copied", 100)
+        code, seen = pypz(drill, "sniff", "--once")
+        assert (code, "copier: running" in seen) == (0, True), seen
+        code, records = pypz(drill, "peek", "sink.input_port")
+        assert (code, '"value": 0' in records or '"value":0' in records) == (0, True), records
+
+        settings = secured.settings("sasl_tls", "mallory")
+        mallory = Drill(tmp_path / "mallory", secured.at("sasl_tls"), (), settings, drill.name)
+        lacking = f"user 'mallory' lacks the right Describe on topic '{drill.name}.facts'"
+        for arguments, expected in ((("sniff", "--once"), 4), (("peek", "sink.input_port"), 1)):
+            code, told = pypz(mallory, *arguments)
+            assert (code, lacking in " ".join(told.split())) == (expected, True), told
+
+        source.let_go_on()
+        assert [member.end() for member in (source, copier, sink)] == [0, 0, 0], sink.lines[-5:]
+        assert sink.numbers("got") == list(range(200))
+        for member in (source, copier, sink):
+            assert PASSWORD not in "\n".join(member.lines)
+        assert PASSWORD not in seen + records + drill.config.read_text()
+    finally:
+        drill.close()
+
+
+@pytest.mark.parametrize(
+    "listener, kind, words",
+    [
+        ("sasl", "wrong password", "Authentication failed"),
+        ("sasl_tls", "wrong password", "Authentication failed"),
+        ("tls", "unknown authority", "certificate verify failed"),
+    ],
+)
+def test_who_is_not_let_in_is_told_so_at_once(secured: Secured, listener: str, kind: str, words: str) -> None:
+    settings = secured.settings(listener, password=WRONG)
+    if kind == "unknown authority":
+        del settings["ssl.ca.location"]
+    with pytest.raises(TransportError) as caught:
+        PipelineExecutor(line(secured, "alice_out", listener, settings)).start()
+    text = str(caught.value)
+    assert not isinstance(caught.value, TransportTimeoutError)
+    for part in (
+        secured.at(listener),
+        words,
+        "check security.protocol and the options sasl.* and ssl.* in channelConfig",
+    ):
+        assert part in text
+    assert WRONG not in text
+
+
+@pytest.mark.parametrize("listener", ["tls", "sasl"])
+def test_a_plain_client_at_a_secured_listener_is_told_which_setting_to_check(
+    secured: Secured, listener: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pypz.plugins.kafka_io.status.OPEN_S", 3.0)
+    with pytest.raises(TransportTimeoutError) as caught:
+        PipelineExecutor(line(secured, "alice_plain", listener, {})).start()
+    text = str(caught.value)
+    assert secured.at(listener) in text
+    assert "it ends each connection at once, as where it expects another security.protocol" in text
+    assert "check security.protocol" in text
+
+
+def test_a_pipeline_outside_of_the_users_prefix_is_told_which_right_is_missing_on_what(secured: Secured) -> None:
+    with pytest.raises(TransportError) as caught:
+        PipelineExecutor(line(secured, "other", "sasl", secured.settings("sasl"))).start()
+    assert "user 'alice' lacks the right Describe on topic 'other.facts'" in str(caught.value)
+
+
+def test_rights_taken_away_during_a_run_fail_its_members_in_words_and_given_back_nothing_is_lost(
+    secured: Secured, tmp_path: Path
+) -> None:
+    parameters = [("source", "count", 400), ("source", "gates", [200]), ("source", "keepsNotes", True)]
+    drill = Drill(tmp_path, secured.at("sasl"), parameters, secured.settings("sasl"), "alice_rights")
+    try:
+        members = drill.start_line()
+        members[2].wait_for("sent", 200)
+        secured.take_rights()
+        try:
+            members[2].let_go_on()
+            assert all(member.end() > 0 for member in members)
+        finally:
+            secured.give_rights()
+        told = "\n".join(" ".join(member.lines) for member in members)
+        assert "user 'alice' lacks the right" in told
+        assert PASSWORD not in told
+        again = drill.start_line()
+        if 200 not in again[2].numbers("resumed"):
+            again[2].wait_for("sent", 200)
+        again[2].let_go_on()
+        assert [member.end() for member in again] == [0, 0, 0], again[0].lines[-5:]
+        got = members[0].numbers("got") + again[0].numbers("got")
+        assert set(got) == set(range(400))
+    finally:
+        drill.close()
