@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,19 @@ from typing import Any
 import pytest
 from chaos_drills import Drill, OwnBroker
 from chaos_line import ChaosLine
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its own names are not marked as exported
     AclBinding,
     AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
+    NewTopic,
     ResourcePatternType,
     ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
 )
 
 from pypz.core.commons.errors import TransportError, TransportTimeoutError
@@ -100,9 +105,45 @@ class Secured:
 
     def give_rights(self) -> None:
         """Let alice do everything with what begins with her name, as the bed does."""
-        every = AclOperation.ALL, AclPermissionType.ALLOW
-        acls = [AclBinding(kind, "alice", ResourcePatternType.PREFIXED, "User:alice", "*", *every) for kind in TYPES]
+        self.grant("alice", "alice", {kind: [AclOperation.ALL] for kind in TYPES})
+
+    def grant(self, user: str, prefix: str, rights: dict[Any, list[Any]]) -> None:
+        """Give a user rights on all topics or groups that begin with a prefix."""
+        wanted: Any = AclBinding
+        acls = [
+            wanted(kind, prefix, ResourcePatternType.PREFIXED, f"User:{user}", "*", operation, AclPermissionType.ALLOW)
+            for kind, operations in rights.items()
+            for operation in operations
+        ]
         for future in self.admin.create_acls(acls).values():
+            future.result(30)
+        if ResourceType.TOPIC in rights:
+            self._wait_for_rights(user, f"{prefix}try", AclOperation.DESCRIBE in rights[ResourceType.TOPIC])
+
+    def _wait_for_rights(self, user: str, topic: str, to_look: bool) -> None:
+        """Return when the broker goes by what it has acknowledged: it has been seen to take a moment (Kafka 4)."""
+        settings: dict[str, Any] = self.settings("sasl", user) | {
+            "bootstrap.servers": self.at("sasl").removeprefix("kafka://")
+        }
+        client = AdminClient(settings)
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            asked: Any = (
+                client.describe_topics(TopicCollection([topic]))
+                if to_look
+                else client.create_topics([NewTopic(topic, 1)], validate_only=True)
+            )
+            error = asked[topic].exception(TIMEOUT_S)
+            refused = KafkaError.TOPIC_AUTHORIZATION_FAILED
+            if not isinstance(error, KafkaException) or error.args[0].code() != refused:
+                return
+            assert time.monotonic() < deadline, error
+
+    def set_password(self, user: str, password: str) -> None:
+        """Change a user's password; connections that stand go on."""
+        mechanism = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+        change = UserScramCredentialUpsertion(user, mechanism, password.encode())
+        for future in self.admin.alter_user_scram_credentials([change]).values():
             future.result(30)
 
 
@@ -245,5 +286,58 @@ def test_rights_taken_away_during_a_run_fail_its_members_in_words_and_given_back
         assert [member.end() for member in again] == [0, 0, 0], again[0].lines[-5:]
         got = members[0].numbers("got") + again[0].numbers("got")
         assert set(got) == set(range(400))
+    finally:
+        drill.close()
+
+
+def test_the_rights_that_the_page_lists_for_members_are_enough_and_less_is_refused_in_words(
+    secured: Secured,
+) -> None:
+    """With none of them mallory is refused, with these on ``mallory_few.`` alone her pipeline runs."""
+    settings = secured.settings("sasl", "mallory")
+    with pytest.raises(TransportError, match=r"lacks the right Describe on topic 'mallory_few\.facts'"):
+        PipelineExecutor(line(secured, "mallory_few", "sasl", settings)).start()
+    operation = AclOperation
+    on_groups = {ResourceType.GROUP: [operation.READ, operation.DESCRIBE]}
+    secured.grant("mallory", "mallory_few.", {ResourceType.TOPIC: [operation.DESCRIBE], **on_groups})
+    with pytest.raises(TransportError, match=r"lacks the right Create on topic 'mallory_few\."):
+        PipelineExecutor(line(secured, "mallory_few", "sasl", settings)).start()
+    more = [operation.READ, operation.WRITE, operation.CREATE, operation.DELETE]
+    more += [operation.ALTER, operation.DESCRIBE_CONFIGS]
+    secured.grant("mallory", "mallory_few.", {ResourceType.TOPIC: more})
+    pipeline = line(secured, "mallory_few", "sasl", settings)
+    assert set(PipelineExecutor(pipeline).start().values()) == {0}
+    assert pipeline.sink.got == COUNT
+
+
+def test_a_password_changed_during_a_run_lets_nobody_back_in_until_it_is_changed_back_and_nothing_is_lost(
+    secured: Secured, tmp_path: Path
+) -> None:
+    """Last of all: it ends the broker. Members wait or fail, and say why; who failed is started again."""
+    parameters = [("source", "count", 400), ("source", "gates", [200]), ("source", "keepsNotes", True)]
+    drill = Drill(tmp_path, secured.at("sasl"), parameters, secured.settings("sasl"), "alice_password")
+    try:
+        members = drill.start_line()
+        members[2].wait_for("sent", 200)
+        members[0].wait_for("got", 100)
+        secured.set_password("alice", "another-one")
+        try:
+            secured.broker.kill()
+            secured.broker.start_again()
+            code, told = pypz(drill, "peek", "sink.input_port")
+            assert (code, "Authentication failed" in told, PASSWORD in told) == (1, True, False), told
+        finally:
+            secured.set_password("alice", PASSWORD)
+        members[2].let_go_on()
+        ended = [member.end() for member in members]
+        names = [name for name, code in zip(("sink", "copier", "source"), ended, strict=True) if code]
+        again = [drill.start(name) for name in names]
+        if "source" in names:
+            again[-1].let_go_on()
+        print()
+        assert [member.end() for member in again] == [0] * len(again)
+        got = [number for member in (*members, *again) for number in member.numbers("got")]
+        assert set(got) == set(range(400))
+        assert PASSWORD not in "\n".join("\n".join(member.lines) for member in (*members, *again))
     finally:
         drill.close()
