@@ -1,5 +1,6 @@
 """Broken plugins beside good ones."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -216,9 +217,13 @@ def test_our_own_hook_modules_load_in_no_time() -> None:
         "import importlib, sys\n"
         "from importlib_metadata import entry_points\n"
         "import pypz.core.hooks.host\n"
+        "before = set(sys.modules)\n"
         "for e in entry_points(group='pypz.v1'):\n"
         "    if e.dist.name == 'pypz' or e.dist.name.startswith('pypz-'): e.load()\n"
-        "print([m for m in ('confluent_kafka', 'fastavro', 'kubernetes', 'textual', 'typer', 'rich') if m in sys.modules])"
+        "print([m for m in ('confluent_kafka', 'fastavro', 'kubernetes', 'textual', 'typer', 'rich') if m in sys.modules])\n"
+        "print(sorted(m for m in set(sys.modules) - before if m.startswith('pypz.') and m.count('.') > 2))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == "[]", done.stderr
+    clients, modules = done.stdout.splitlines()
+    assert clients == "[]", done.stderr
+    assert [m for m in ast.literal_eval(modules) if not m.startswith("pypz.core.") and not m.endswith(".plugin")] == []
