@@ -6,8 +6,9 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its own nam
     UserScramCredentialUpsertion,
 )
 
+from pypz.core.channels.spi import Guarantee, Member
 from pypz.core.commons.errors import TransportError, TransportTimeoutError
 from pypz.executors.pipeline.executor import PipelineExecutor
+from pypz.plugins.kafka_io.client import KafkaClient
+from pypz.plugins.kafka_io.transport import KafkaTransport
 
 TESTBED = os.environ.get("PYPZ_TESTBED", "")
 COUNT = 60
@@ -290,6 +294,14 @@ def test_rights_taken_away_during_a_run_fail_its_members_in_words_and_given_back
         drill.close()
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    deadline = time.monotonic() + TIMEOUT_S
+    while not is_so():
+        assert time.monotonic() < deadline
+        pause.wait(0.05)
+
+
 def test_the_rights_that_the_page_lists_for_members_are_enough_and_less_is_refused_in_words(
     secured: Secured,
 ) -> None:
@@ -320,10 +332,18 @@ def test_a_password_changed_during_a_run_lets_nobody_back_in_until_it_is_changed
         members = drill.start_line()
         members[2].wait_for("sent", 200)
         members[0].wait_for("got", 100)
+        transport = KafkaTransport(secured.at("sasl"), secured.settings("sasl"))
+        watching = transport.open_client(Member(drill.name, "watching", 0, "start"), 1, Guarantee.AT_LEAST_ONCE)
+        assert isinstance(watching, KafkaClient)
+        found = transport.describe_channel(f"{drill.name}.sink.input_port")
+        assert found is not None
+        watching.reader(found, f"{drill.name}.watching", [0]).seek(0, "first")
+        assert watching.read(1, TIMEOUT_S)
         secured.set_password("alice", "another-one")
         try:
             secured.broker.kill()
             secured.broker.start_again()
+            wait_until(lambda: "Authentication failed" in watching.last_cause())
             code, told = pypz(drill, "peek", "sink.input_port")
             assert (code, "Authentication failed" in told, PASSWORD in told) == (1, True, False), told
         finally:
@@ -339,5 +359,6 @@ def test_a_password_changed_during_a_run_lets_nobody_back_in_until_it_is_changed
         got = [number for member in (*members, *again) for number in member.numbers("got")]
         assert set(got) == set(range(400))
         assert PASSWORD not in "\n".join("\n".join(member.lines) for member in (*members, *again))
+        transport.close()
     finally:
         drill.close()

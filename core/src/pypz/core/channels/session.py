@@ -19,7 +19,7 @@ from pypz.core.channels.opening import Opening
 from pypz.core.channels.port import ChannelPort, Reading, Writing
 from pypz.core.channels.reader import InputEnd
 from pypz.core.channels.redelivery import Redelivery
-from pypz.core.channels.spi import Guarantee, Member
+from pypz.core.channels.spi import Guarantee, Member, TellsCause
 from pypz.core.channels.standing import Standing
 from pypz.core.channels.writer import OutputEnd
 from pypz.core.codecs.spi import Codec
@@ -193,11 +193,18 @@ class MemberSession:
                     return
                 if now - told >= self._clock.tell_interval_s:
                     told = now
-                    self.tell(f"waits since {now - began:.0f} s for records or the end of {self._waited_for()}")
+                    waited_for = f"{self._waited_for()}{self._last_seen()}"
+                    self.tell(f"waits since {now - began:.0f} s for records or the end of {waited_for}")
                 again = told + self._clock.tell_interval_s
                 until = again if deadline is None else min(again, deadline)
                 self._changed.wait(until - now)
             self._woken = False
+
+    def _last_seen(self) -> str:
+        """What went wrong lately at the clients of this member, as the end of a sentence; empty when nothing did."""
+        clients = [loop.client for loop in list(self._membership.loops.values())]
+        causes = {client.last_cause() for client in clients if isinstance(client, TellsCause)} - {""}
+        return f"; last seen: {'; '.join(sorted(causes))}" if causes else ""
 
     def wake(self) -> None:
         """End a `wait`."""

@@ -371,7 +371,7 @@ class ChannelClient(Protocol):
 
 @runtime_checkable
 class TellsCause(Protocol):
-    """What a `ChannelClient` may bring besides: the core asks for it when `send` has waited for too long."""
+    """What a `ChannelClient` may bring besides: asked for when `send` has waited too long, and for notices of waiting."""
 
     def last_cause(self) -> str:
         """What the client last saw go wrong, such as ``broker:9092: Connection refused``; empty when nothing did lately.

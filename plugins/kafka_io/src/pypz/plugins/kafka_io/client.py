@@ -185,8 +185,10 @@ class KafkaClient:
         self._inbox.wake()
 
     def last_cause(self) -> str:
-        """What the producers last saw of their brokers; empty when nothing was wrong lately."""
-        return next((cause for output in list(self._outputs.values()) if (cause := output.sight.last_cause())), "")
+        """What producers and consumers last saw of their brokers; empty when nothing was wrong lately."""
+        sights = [output.sight for output in list(self._outputs.values())]
+        sights += [puller.sight for puller in list(self._pullers.values())]
+        return next((cause for sight in sights if (cause := sight.last_cause())), "")
 
     @property
     def wakes(self) -> int:
