@@ -16,9 +16,10 @@ from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
 from pypz.core.channels.headers import Note
 from pypz.core.channels.memory import MemoryTransport
 from pypz.core.channels.retiring import places_of
-from pypz.core.channels.roster import Roster
+from pypz.core.channels.roster import Roster, roster_key
 from pypz.core.channels.run import PipelineRun
 from pypz.core.channels.scaling import Scaled, Scaling
+from pypz.core.channels.status import pack
 from pypz.core.commons.errors import ConfigurationError, RunConflictError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.misc import BlankOperator
@@ -337,3 +338,62 @@ def test_an_end_whose_writer_is_not_known_yet_is_kept_until_it_is() -> None:
     text = Note("r", "i", 0, frozenset(), {"p.w/1/out": 9, "p.w/2/out": 5}).encode(old)
     assert Note.decode(text, old).early == {"p.w/1/out": 9, "p.w/2/out": 5}
     assert Note.decode(text, new) == Note("r", "i", 0, frozenset({"p.w/1/out"}))
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_what_was_broken_off_behind_the_first_of_two_locations_is_made_up_for(size: int) -> None:
+    bench = Bench(total=100)
+    other = f"{bench.name}-out"
+    keeper = MemoryTransport(other)
+    make = bench.pipeline
+
+    def over_two(members: int) -> Line:
+        made = make(members)
+        for port in (made.worker.output, made.sink.input):
+            port.set_parameter("channelLocation", f"memory:{other}")
+        return made
+
+    bench.pipeline = over_two  # type: ignore[method-assign]
+    try:
+        bench.start_rest(1)
+        bench.start_workers(1)
+        bench.board.allow(50)
+        bench.board.await_that(lambda: len(bench.board.got) == 50)
+        bench.stop_workers()
+        whole = bench.pipeline(3)
+        with places_of(PluginHost.default(), whole) as places:
+            first = [place for place in places if place.location == bench.location]
+            broken_off = Scaling(first, whole.worker, bench.run, 3)
+            broken_off.carry_out(broken_off.plan())
+        bench.scale(size)
+        with places_of(PluginHost.default(), whole) as places:
+            name = whole.worker.get_full_name()
+            assert [place.roster(bench.run).size_of(name) for place in places] == [size, size]
+        bench.start_workers(size)
+        bench.board.allow(100)
+        bench.end()
+        assert Counter(one["n"] for one in bench.board.got) == Counter(range(100))
+    finally:
+        bench.close()
+        keeper.close()
+
+
+def test_a_group_has_the_size_that_is_told_where_it_takes_part() -> None:
+    name, run_id = f"line_{uuid.uuid4().hex[:8]}", uuid.uuid4().hex[:12]
+    whole = Line(name)
+    whole.set_parameter(">>channelLocation", f"memory:{name}")
+    for port in (whole.worker.output, whole.sink.input):
+        port.set_parameter("channelLocation", f"memory:{name}-out")
+    source, worker, sink = (f"{name}.{one}" for one in ("source", "worker", "sink"))
+    run = PipelineRun.join(whole.worker, PluginHost.default(), run_id=run_id)
+    try:
+        hub = run.hub(f"memory:{name}")
+        hub.put(roster_key(run_id, 1), pack(groups={source: 3, worker: 1, sink: 1}))
+        other = run.hub(f"memory:{name}-out")
+        for generation, size in enumerate((2, 4), 1):
+            other.put(roster_key(run_id, generation), pack(groups={source: 1, worker: 1, sink: size}))
+        hub.refresh()
+        other.refresh()
+        assert [run.size_of(one) for one in (source, worker, sink)] == [3, 1, 4]
+    finally:
+        run.close()

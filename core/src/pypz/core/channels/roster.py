@@ -1,11 +1,13 @@
 """The roster of a run: how many members each group has, generation by generation, and whose ends a reader waits for.
 
-The opening entry ``run/<id>`` is generation 0; rescaling writes ``roster/<id>/<generation>``, each with the sizes of all groups.
+The opening entry ``run/<id>`` is generation 0; rescaling writes ``roster/<id>/<generation>``, each with the sizes of all groups. It does so where the group reads and writes: each
+location counts its own generations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 from pypz.core.channels.spi import StatusEntry
@@ -63,6 +65,11 @@ class Roster:
     def size_of(self, operator: str) -> int:
         """Members of an operator's group now."""
         return self.groups.get(operator, 1)
+
+    def changes_of(self, operator: str) -> int:
+        """How often the group was rescaled."""
+        sizes = [groups.get(operator, 1) for groups in self._generations]
+        return sum(before != after for before, after in pairwise(sizes))
 
     def largest(self, operator: str) -> int:
         """Members that the group has had at most."""

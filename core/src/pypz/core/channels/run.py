@@ -450,12 +450,12 @@ class PipelineRun:
         """The transport of an address."""
         return self._transports[address]
 
-    def _newest(self) -> Roster:
-        return max(self._rosters.values(), key=lambda found: found.generation, default=Roster(self._groups))
-
     def size_of(self, operator: str) -> int:
         """Members of an operator's group, by the newest generation of the roster."""
-        return self._newest().size_of(operator)
+        rosters = self._rosters.values()  # where it takes no part, nobody was told that it was rescaled
+        return max(rosters, key=lambda found: found.changes_of(operator), default=Roster(self._groups)).size_of(
+            operator
+        )
 
     def is_in_cycle(self, port: ChannelPort) -> bool:
         """Whether what the owner of an input port sends may come back to that port."""

@@ -261,17 +261,17 @@ class Scaling:
         positions = self._positions(plan.before)
         for port in self._inputs:
             self._refuse_lost(port, positions)
-        generation = self.generation()
-        if plan.is_needed:
-            generation += 1
-            for place in self._places:
-                self._write_generation(place, generation)
+        for place in self._places:
+            if self._roster(place).size_of(self._key) != self._size:
+                self._write_generation(place)
         self._refresh()
         for port in self._inputs:
             self._add_partitions(port)
         self._retire()
         self._refuse_moved(positions, self._positions(plan.before))
-        return Scaled(plan, generation, {(name, number): c.position for (_, name, number), c in positions.items()})
+        return Scaled(
+            plan, self.generation(), {(name, number): c.position for (_, name, number), c in positions.items()}
+        )
 
     def _refuse_alive(self, plan: ScalingPlan) -> None:
         members = {self._member_name(index) for index in range(plan.before)}
@@ -339,7 +339,9 @@ class Scaling:
                 f"{before[moved[0]].position} while no member ran; is something else using this group?"
             )
 
-    def _write_generation(self, place: Place, generation: int) -> None:
+    def _write_generation(self, place: Place) -> None:
+        """Write the place's next one: each counts its own, for others may have rescaled at one of them only."""
+        generation = self._roster(place).generation + 1
         for index in range(self._roster(place).size_of(self._key), self._size):
             if place.value(f"retired/{self._key}/{index}"):  # by an earlier rescaling; it comes back
                 place.stream.put(f"retired/{self._key}/{index}", None)
