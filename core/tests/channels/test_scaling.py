@@ -340,6 +340,7 @@ def test_an_end_whose_writer_is_not_known_yet_is_kept_until_it_is() -> None:
     assert Note.decode(text, new) == Note("r", "i", 0, frozenset({"p.w/1/out"}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 3])
 def test_what_was_broken_off_behind_the_first_of_two_locations_is_made_up_for(size: int) -> None:
     bench = Bench(total=100)

@@ -138,6 +138,21 @@ def test_a_file_damaged_in_the_middle_is_told_when_it_is_read(tmp_path: Path, op
         open_reading(open_transport(), info).read(100, 10)
 
 
+def test_damage_that_gets_into_the_text_of_sqlites_error_is_told_as_damage(
+    tmp_path: Path, open_transport: Open
+) -> None:
+    first = open_transport()
+    first.create_channel(ChannelSpec("c", 1), 1)
+    first.close()
+    file = tmp_path / "channels" / FILE
+    whole = file.read_bytes()
+    name, made = b"tablechannelschannels", b"CREATE TABLE channels"
+    assert whole.count(name) == whole.count(made) == 1
+    file.write_bytes(whole.replace(name, b"table\xffhannelschannels").replace(made, b"CREATE TABLE \xff\xfeannel("))
+    with pytest.raises(TransportError, match=r"is damaged or no channel file.*move it away"):
+        open_transport().describe_channel("c")
+
+
 def test_a_database_of_something_else_is_told_and_left_as_it_is(tmp_path: Path, open_transport: Open) -> None:
     (tmp_path / "channels").mkdir()
     with closing(sqlite3.connect(tmp_path / "channels" / FILE)) as connection:

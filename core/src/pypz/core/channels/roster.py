@@ -1,7 +1,7 @@
 """The roster of a run: how many members each group has, generation by generation, and whose ends a reader waits for.
 
-The opening entry ``run/<id>`` is generation 0; rescaling writes ``roster/<id>/<generation>``, each with the sizes of all groups. It does so where the group reads and writes: each
-location counts its own generations.
+The opening entry ``run/<id>`` is generation 0; rescaling writes ``roster/<id>/<generation>``, each with the sizes of all groups,
+where the group reads and writes: each location counts its own generations.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from pypz.core.commons.errors import PypzError, TransportError
-from pypz.plugins.local_io.faults import BusyError, DiskFullError, damaged, failed_to_make, translate
+from pypz.plugins.local_io.faults import FAULTS, BusyError, DiskFullError, damaged, failed_to_make, translate
 from pypz.plugins.local_io.folder import MARGIN_BYTES, RESERVE_BYTES, Reserve, check_folder, free_bytes
 from pypz.plugins.local_io.options import Options
 
@@ -132,7 +132,7 @@ class Database:
                 connection.execute("PRAGMA journal_mode = WAL")
             with suppress(FileExistsError):
                 os.link(draft, self.file)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise translate(error, self.options.location, self.file) from error
         except OSError as error:
             raise failed_to_make(self.options.location, self.options.folder, error) from error
@@ -148,7 +148,7 @@ class Database:
             self._check_version(connection)
             if not self.reserve.is_whole():
                 self.reserve.take()
-        except sqlite3.Error as error:
+        except FAULTS as error:
             if connection is not None:
                 connection.close()
             raise translate(error, self.options.location, self.file) from error
@@ -303,7 +303,7 @@ class Database:
     def _translating(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise translate(error, self.options.location, self.file) from error
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sqlite3
 from pathlib import Path
+from typing import Final
 
 from pypz.core.commons.errors import TransportError, TransportTimeoutError
 from pypz.plugins.local_io.folder import free_bytes
@@ -21,8 +22,14 @@ class BusyError(TransportTimeoutError):
     """Another process holds the lock; the same may be tried again."""
 
 
-def translate(error: sqlite3.Error, location: str, file: Path) -> TransportError:
+FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What `sqlite3` raises; the second when a damaged file's bytes get into the text of an error."""
+
+
+def translate(error: sqlite3.Error | UnicodeDecodeError, location: str, file: Path) -> TransportError:
     """Give the error to raise instead; it tells SQLite's own text."""
+    if isinstance(error, UnicodeDecodeError):
+        return damaged(location, file, f"SQLite's error holds bytes that are no text: {error.object!r}")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     name = getattr(error, "sqlite_errorname", "") or type(error).__name__
     cause = f"{error} ({name})"
