@@ -348,8 +348,8 @@ def test_what_was_broken_off_behind_the_first_of_two_locations_is_made_up_for(si
     keeper = MemoryTransport(other)
     make = bench.pipeline
 
-    def over_two(members: int) -> Line:
-        made = make(members)
+    def over_two(size: int) -> Line:
+        made = make(size)
         for port in (made.worker.output, made.sink.input):
             port.set_parameter("channelLocation", f"memory:{other}")
         return made
