@@ -372,6 +372,14 @@ def test_an_unknown_scheme_lists_the_known_ones(line: Callable[[], Line]) -> Non
         PipelineExecutor(pipeline).start()
 
 
+@pytest.mark.parametrize("location", ["", "${env:PYPZ_NOT_SET}", "$(env:PYPZ_NOT_SET)"])
+def test_an_empty_location_is_refused_before_anything_runs(line: Callable[[], Line], location: str) -> None:
+    pipeline = line()
+    pipeline.set_parameter(">>channelLocation", location)
+    with pytest.raises(ConfigurationError, match="channel location '': is empty text, expected such as"):
+        PipelineExecutor(pipeline).start()
+
+
 def test_a_record_too_large_is_refused_by_send_with_its_size_and_the_limit(line: Callable[[], Line]) -> None:
     pipeline = line()
 

@@ -156,6 +156,26 @@ def test_a_misspelt_parameter_of_one_operator_is_noticed() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("count=7", "reaches nothing that expects 'count'; meant '>count'?"),
+        (">>count=7", "reaches nothing that expects 'count'; meant '>count'?"),
+        (">lingerMs=0", "reaches nothing that expects 'lingerMs'; meant '>>lingerMs'?"),
+        ("writer.lingerMs=0", "reaches nothing that expects 'lingerMs'; meant 'writer.>lingerMs'?"),
+        ("cuont=7", "nothing in the pipeline expects 'cuont'; meant '>count'?"),
+        (">cuont=7", "nothing in the pipeline expects 'cuont'; meant 'count'?"),
+        ("#count=7", None),
+        ("##count=7", None),
+        ("writer.>lingerMs=0", None),
+    ],
+)
+def test_a_parameter_at_the_wrong_level_is_noticed_with_the_right_spelling(given: str, words: str | None) -> None:
+    made = load_pipeline("shop:ShopPipeline", parameters=[given])
+    told = [one for one in unexpected(made, [given]) if not words or one == f"-p {given!r}: {words}"]
+    assert len(told) == (1 if words else 0), list(unexpected(made, [given]))
+
+
 def test_defaults_do_not_override_what_code_says_and_p_does(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "pypz.toml").write_text(
         '[parameters]\n">count" = 8\n">note" = "toml"\n"reader.>channelLocation" = "memory:t"'

@@ -102,6 +102,15 @@ def test_records_are_filtered_and_cut(filled: list[str], more: list[str], lines:
     assert call(*READ, *filled, *more).stdout.splitlines() == lines
 
 
+def test_a_field_that_no_record_has_is_told_with_those_there_are(filled: list[str]) -> None:
+    told = call(*READ, *filled, "--where", "m=3", "--columns", "n,k").stderr.splitlines()
+    assert told == [
+        "pypz: warning: none of 10 records has a field 'm'; there are: n",
+        "pypz: warning: none of 10 records has a field 'k'; there are: n",
+    ]
+    assert call(*READ, *filled, "--where", "n=99").stderr == ""
+
+
 def test_json_tells_where_each_record_stands(filled: list[str]) -> None:
     (line,) = call(*READ, *filled, "--json", "--last", "1").stdout.splitlines()
     found = json.loads(line)

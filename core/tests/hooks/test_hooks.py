@@ -191,7 +191,10 @@ def test_a_nonsense_answer_names_the_plugin(host: PluginHost) -> None:
         ("zebra:x", ConfigurationError, "no transport for zebra:; installed here: here:"),
         ("b:9092,c:9092", ConfigurationError, "names no transport.*for Kafka write 'kafka://b:9092,c:9092'"),
         ("nowhere", ConfigurationError, "'nowhere' names no transport, as 'memory:demo' would; installed here: here:"),
-        ("here:x", ConfigurationError, "here: is installed, but refuses it"),
+        ("here:x", ConfigurationError, "here: is installed, but refuses it; meant 'here://x'[?]$"),
+        ("here://x", ConfigurationError, "here: is installed, but refuses it$"),
+        ("", ConfigurationError, "'': is empty text, expected such as 'memory:demo'.*a variable in .* not set"),
+        (" ", ConfigurationError, "' ': is empty text"),
     ],
 )
 def test_an_unknown_scheme_tells_the_way_out(

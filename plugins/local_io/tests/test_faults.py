@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from plugins.local_io.tests.members import Mount, Open, block, open_client, open_reading
 
-from pypz.core.channels.spi import ChannelSpec, Committed, Unit
+from pypz.core.channels.spi import ChannelSpec, Committed, KeepsLogs, Unit
 from pypz.core.commons.errors import ConfigurationError, TransportError, TransportTimeoutError
 from pypz.plugins.local_io import folder as folders
 from pypz.plugins.local_io.database import FILE
@@ -204,6 +204,20 @@ def test_a_folder_removed_under_a_writer_fails_its_flush_at_once(tmp_path: Path,
     with pytest.raises(TransportError, match="the folder cannot be looked at any more: No such file") as caught:
         client.flush(60)
     assert not isinstance(caught.value, TransportTimeoutError)
+
+
+def test_a_folder_removed_while_log_lines_are_written_is_told_as_that(tmp_path: Path, open_transport: Open) -> None:
+    transport = open_transport()
+    info = transport.create_channel(ChannelSpec("c", 1), 1)
+    client = open_client(transport)
+    writer, stream = client.writer(info), transport.open_status("p", create=True)
+    assert isinstance(stream, KeepsLogs)
+    shutil.rmtree(tmp_path / "channels")
+    stream.log(b"a line")
+    writer.write(0, block("lost"))
+    with pytest.raises(TransportError, match="the folder cannot be looked at any more: No such file") as caught:
+        client.flush(60)
+    assert "please report it" not in str(caught.value)
 
 
 def test_a_path_that_no_system_takes_is_refused(tmp_path: Path, open_transport: Open) -> None:

@@ -87,11 +87,11 @@ class _ChannelPort(PortPlugin, ResourceHandlerPlugin, ExtendedPlugin, ChannelPor
     # --- what the run asks ---
 
     def transport_location(self) -> str | None:
-        """The location with its scheme; None while it is not set."""
-        given = self._channel_location
-        if not given:
+        """The location with its scheme; None while it is not set, empty where it was set to empty text."""
+        given = given_value(self, ParamKeyChannelLocationConfig)
+        if given is None:
             return None
-        if self.default_scheme and not has_scheme(given):
+        if self.default_scheme and given.strip() and not has_scheme(given):
             return f"{self.default_scheme}://{given}"
         return str(given)
 

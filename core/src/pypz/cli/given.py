@@ -109,9 +109,26 @@ def unexpected(whole: Instance[Any], parameters: Iterable[str] = ()) -> Iterator
         elif name not in known:
             near = difflib.get_close_matches(name, known, 1)
             where = "the pipeline" if instance is whole else instance.get_full_name()
-            yield f"{place}: nothing in {where} expects {name!r}" + (f"; meant {near[0]!r}?" if near else "")
+            hint = f"; meant {_ways_to(instance, near[0], prefixed, given)}?" if near else ""
+            yield f"{place}: nothing in {where} expects {name!r}{hint}"
+        elif not _reaches(instance, prefixed, name):
+            yield f"{place}: reaches nothing that expects {name!r}; meant {_ways_to(instance, name, prefixed, given)}?"
         elif given.is_default:
             yield from _overruled(instance, prefixed, given, place)
+
+
+def _reaches(instance: Instance[Any], prefixed: str, name: str) -> bool:
+    """Whether something that the prefix leads to describes a parameter of this name."""
+    return any(name in one.get_expected_parameters() for one, _ in instance._pypz_reached(prefixed))
+
+
+def _ways_to(instance: Instance[Any], name: str, prefixed: str, given: Given) -> str:
+    """How to spell a described parameter: its name where the prefix is right already, else with the right ones."""
+    if _reaches(instance, prefixed, name):
+        return repr(name)
+    path = given.name.removesuffix(prefixed)
+    levels = {level for level, _, known, _ in described_parameters(instance) if known == name}
+    return " or ".join(repr(f"{path}{'>' * level}{name}") for level in sorted(levels))
 
 
 def described_parameters(instance: Any, level: int = 0) -> Iterator[tuple[int, Any, str, dict[str, Any]]]:

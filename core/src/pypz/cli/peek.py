@@ -14,7 +14,7 @@ import typer
 from pypz.cli.completion import complete_pipeline
 from pypz.cli.errors import INTERRUPTED, told_plainly
 from pypz.cli.options import AsJson, Debug, Parameters, PipelineName
-from pypz.cli.peeking import ABSENT, Peek, Seen, chosen, codec_of_port, field_of, read_condition
+from pypz.cli.peeking import ABSENT, AbsentFields, Peek, Seen, chosen, codec_of_port, field_of, read_condition
 from pypz.cli.screen import as_json_line, stderr
 from pypz.cli.target import load_pipeline, split_names
 from pypz.core.channels.port import ChannelPort, channel_ports_of
@@ -87,10 +87,13 @@ def peek(
                 raise ConfigurationError(f"--follow takes one channel, here are {', '.join(names)}; name an input port")
             if fields and not as_json:
                 _write("\t".join(fields) + "\n")
+            absent = AbsentFields([*(one.field for one in conditions), *fields])
             for channel in channels:
-                records = peeking.records(channel, from_end=begin is From.END, follow=follow)
+                records = absent.noted(peeking.records(channel, from_end=begin is From.END, follow=follow))
                 for seen in chosen(records, conditions, last):
                     _write(_line(seen, fields, as_json))
+            for text in absent.told():
+                stderr().print(f"pypz: warning: {text}")
         raise typer.Exit(1 if peeking.failed else 0)
 
 

@@ -238,6 +238,30 @@ def _blocks(reader: BlockReader, follow: bool) -> Iterator[Received]:
             return
 
 
+class AbsentFields:
+    """Fields that the user has named, as long as no record has one: mostly a slip."""
+
+    def __init__(self, fields: Iterable[str]) -> None:
+        self._absent = dict.fromkeys(fields)
+        self._example: Any = None
+        self._count = 0
+
+    def noted(self, records: Iterable[Seen]) -> Iterator[Seen]:
+        """The same records, looked at."""
+        for seen in records:
+            self._count += 1
+            self._example = seen.record
+            if self._absent:
+                self._absent = {one: None for one in self._absent if field_of(seen.record, one) is ABSENT}
+            yield seen
+
+    def told(self) -> Iterator[str]:
+        """A text for each field that none of the records had, with the fields of the last one."""
+        there = ", ".join(map(str, self._example)) if isinstance(self._example, Mapping) else ""
+        for one in self._absent if self._count else ():
+            yield f"none of {self._count:,} records has a field {one!r}" + (f"; there are: {there}" if there else "")
+
+
 def chosen(records: Iterable[Seen], conditions: Sequence[Condition], last: int | None) -> Iterator[Seen]:
     """Those records that meet all conditions; the last ones of these where a number is given."""
     meeting = (seen for seen in records if all(condition.holds(seen.record) for condition in conditions))

@@ -47,6 +47,10 @@ class Unanswered:
         """No plugin answered for this channel location."""
         shown = str(conceal({"channelLocation": str(location)})["channelLocation"])
         installed = f"installed here: {', '.join(f'{scheme}:' for scheme in self.schemes) or 'none'}"
+        if not str(location).strip():
+            text = "is empty text, expected such as 'memory:demo' or 'kafka://HOST:9092'"
+            hint = "a variable in ${env:NAME} that is not set gives empty text, too"
+            return ConfigurationError(f"channel location {shown!r}: {text}; {hint}; {installed}")
         found = _SCHEME.match(str(location))
         if found is None:
             example = f"; for Kafka write 'kafka://{shown}'" if re.search(r":\d+", shown) else ""
@@ -54,7 +58,9 @@ class Unanswered:
             return ConfigurationError(f"channel location {shown!r} {text}")
         scheme = found[1].lower()
         if scheme in self.schemes:
-            return ConfigurationError(f"channel location {shown!r}: {scheme}: is installed, but refuses it")
+            behind = shown[found.end() :]
+            hint = "" if behind.startswith("/") else f"; meant '{scheme}://{behind}'?"
+            return ConfigurationError(f"channel location {shown!r}: {scheme}: is installed, but refuses it{hint}")
         if scheme in _NOT_BUILT:
             return NotBuiltYetError(f"channel location {shown!r}: {scheme}: comes with a later version; {installed}")
         help_text = self._help(_SCHEME_EXTRAS.get(scheme, ""), scheme + ":")

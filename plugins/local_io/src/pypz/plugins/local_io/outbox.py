@@ -261,9 +261,9 @@ class Outbox:
 
     def _write(self, batch: Batch) -> None:
         letters = batch.letters
-        if batch.logs and not self._database.has_room(sum(len(value) for _, value in batch.logs)):
-            batch = replace(batch, logs=[])  # what is left of the disk is not for lines
         try:
+            if batch.logs and not self._database.has_room(sum(len(value) for _, value in batch.logs)):
+                batch = replace(batch, logs=[])  # what is left of the disk is not for lines
             if letters and not self._database.has_room(sum(letter.size_bytes for letter in letters)):
                 self._cleaner.ask_for_room()
                 if batch.beats:
@@ -295,6 +295,8 @@ class Outbox:
             log.warning("figures or log lines are lost: %s", unexpected)
 
     def _unexpected(self, error: Exception) -> TransportError:
+        if isinstance(error, TransportError):
+            return error  # it tells by itself what is wrong
         found = TransportError(
             f"{self._database.options.location}: something unexpected, {type(error).__name__}: {error}; please report it"
         )
