@@ -13,7 +13,7 @@ from textual.color import Color
 from textual.events import Key
 from textual.filter import NoColor
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Footer, OptionList, Static
+from textual.widgets import DataTable, Footer, Input, OptionList, Static
 
 from pypz.core.hooks.events import ChannelStatus, OperatorRef, PipelineRef, PortRef
 from pypz.sniffer.frames import PlannedOperator, PlannedPort, Selection
@@ -313,6 +313,25 @@ async def test_a_slash_searches_operators_and_ports_and_n_goes_on() -> None:
             await pilot.press(key)
             await pilot.pause()
             assert selected(app) == found
+
+
+async def test_keys_that_come_with_the_slash_are_searched_and_not_obeyed() -> None:
+    async with screen(PipelineModel("p", plan(2)), (120, 40)) as (app, pilot):
+        for key in (
+            "slash",
+            *"read",
+            "slash",
+            "backspace",
+            "enter",
+        ):  # as they come when pasted, without a pause between them
+            app.post_message(Key(key, {"slash": "/"}.get(key, key if len(key) == 1 else None)))
+        await until(pilot, lambda: not app.query_one("#search").has_class("shown") and selected(app) == "2 reader")
+        assert app.is_running
+        assert app.query_one("#search", Input).value == "read"
+        app.post_message(Key("question_mark", "?"))
+        app.post_message(Key("slash", "/"))
+        await until(pilot, lambda: not isinstance(app.screen, HelpScreen))
+        assert not app.query_one("#search").has_class("shown")
 
 
 async def test_the_palette_has_all_that_the_keys_do() -> None:

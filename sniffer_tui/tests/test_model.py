@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
+from pypz.core.hooks.events import ChannelStatus, DeployedRef, ErrorInfo, OperatorRef, PipelineRef, PortRef
 from pypz.sniffer.frames import Frame, LagView, MemberView, Mood, PlannedOperator, PlannedPort
 from pypz.sniffer.model import LOST_AFTER_S, PipelineModel
 from pypz.sniffer.telling import STATE_ORDER
@@ -367,3 +367,43 @@ def test_over_restarts_the_newest_start_alone_is_shown(starts: list[str], data: 
 
 def test_frames_are_plain_values_that_compare(model: PipelineModel) -> None:
     assert dataclasses.replace(model.frame()) == model.frame()
+
+
+def test_a_reader_that_works_long_on_what_it_takes_is_known_as_slow_by_its_second_batch(
+    model: PipelineModel, clock: Clock
+) -> None:
+    reader = ref("p.reader")
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.operator_state_changed(reader, "StateOperationRunning")
+
+    def tell(records: int, lag: int, after_s: float) -> tuple[float, float]:
+        clock.now += after_s
+        model.channel_status(status(reader, records, lag=(lag, lag), at=clock.now))
+        [port] = member(model.frame(), "p.reader").ports
+        return port.held_s, port.pace_s
+
+    assert tell(0, 0, 0) == (0.0, 0.0)
+    assert tell(10, 30, 5) == (0.0, 0.0)
+    assert tell(10, 40, 8) == (8.0, 0.0)
+    assert tell(20, 30, 4) == (0.0, 12.0)  # the next batch was taken after 12 s
+    assert tell(20, 0, 3) == (0.0, 12.0)  # all is done: nothing waits, so time passes without news of its pace
+    assert tell(30, 5, 500) == (0.0, 12.0)
+
+
+def test_words_of_members_and_pods_cannot_move_the_cursor(model: PipelineModel) -> None:
+    evil = "no\x1b[2J \x9b31m\x07\r\n  value"
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.operator_state_changed(ref(), "StateOperationRunning")
+    model.operator_failed(
+        ref(), "StateOperationRunning", ErrorInfo("Error", evil + "E" * 100_000, f"Trace\n\t{evil}\n")
+    )
+    model.deployment_changed(DeployedRef("p", "p.writer", "kubernetes:default", "node", 0), "Open", evil)
+    model.set_notice(evil, is_blind=False)
+    frame = model.frame()
+    writer = member(frame, "p.writer")
+    assert writer.deployed is not None
+    for text in (writer.error, writer.deployed.reason, frame.notice):
+        assert text.isprintable()
+        assert "no·[2J ·31m· value" in text
+        assert len(text) < 1100
+    assert model.details("p.writer").traceback == "Trace\n        no·[2J ·31m·\n  value"

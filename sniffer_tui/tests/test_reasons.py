@@ -9,7 +9,7 @@ import pytest
 
 from pypz.sniffer.documents import document_of, line_of
 from pypz.sniffer.frames import Frame, LagView, MemberView, Mood, PortView
-from pypz.sniffer.reasons import Verdict, diagnose
+from pypz.sniffer.reasons import Verdict, diagnose, is_in_doubt
 
 OUT = PortView("p.writer", "out", "out", "p.reader.in", ("reader.in",), "open", 10, rate=0.0)
 IN = PortView("p.reader", "in", "in", "p.reader.in", ("writer.out",), "open", 10, rate=0.0, waits_for="p.writer/0/out")
@@ -41,7 +41,28 @@ def frame(*members: MemberView, mood: Mood = Mood.RUNNING) -> Frame:
         ),
         (
             {},
-            {"ports": (replace(IN, lag=LagView(7, 1)),)},
+            {"ports": (replace(IN, lag=LagView(7, 1), held_s=10.0),)},
+            Verdict.STUCK,
+            "reader leaves 7 records of in waiting: it is busy in its own code, or cannot commit",
+            "leaves 7 records of in waiting: it is busy in its own code, or cannot commit",
+        ),
+        (
+            {},
+            {"ports": (replace(IN, lag=LagView(7, 1), held_s=9.9),)},
+            Verdict.HEALTHY,
+            "reader has taken none for 0:09; 7 records of in wait to be read or committed",
+            "has taken none for 0:09; 7 records of in wait to be read or committed",
+        ),
+        (
+            {},
+            {"ports": (replace(IN, lag=LagView(7, 1), held_s=59.0, pace_s=20.0),)},
+            Verdict.HEALTHY,
+            "reader has taken none for 0:59; 7 records of in wait to be read or committed",
+            "has taken none for 0:59; 7 records of in wait to be read or committed",
+        ),
+        (
+            {},
+            {"ports": (replace(IN, lag=LagView(7, 1), held_s=60.0, pace_s=20.0),)},
             Verdict.STUCK,
             "reader leaves 7 records of in waiting: it is busy in its own code, or cannot commit",
             "leaves 7 records of in waiting: it is busy in its own code, or cannot commit",
@@ -83,6 +104,17 @@ def test_what_is_seen_is_said_in_one_sentence(
     assert (found.verdict, found.why, found.members["p.reader"]) == (verdict, why, of_reader)
 
 
+def test_a_slow_reader_is_in_doubt_until_it_takes_some_or_counts_as_stuck() -> None:
+    def of_reader(**more: object) -> Frame:
+        return frame(WRITER, replace(READER, ports=(replace(IN, **more),)))  # type: ignore[arg-type]
+
+    held = {"lag": LagView(7, 1), "held_s": 4.0}
+    assert is_in_doubt(of_reader(**held))
+    assert not is_in_doubt(of_reader(**{**held, "rate": 1.0}))
+    assert not is_in_doubt(of_reader(**{**held, "held_s": 11.0}))
+    assert not is_in_doubt(of_reader())
+
+
 def test_the_end_and_the_absence_of_a_run_are_verdicts_too() -> None:
     assert diagnose(Frame("p")).verdict is Verdict.UNSEEN
     assert diagnose(frame(mood=Mood.FINISHED)).verdict is Verdict.FINISHED
@@ -91,7 +123,7 @@ def test_the_end_and_the_absence_of_a_run_are_verdicts_too() -> None:
 
 
 def test_a_picture_is_one_line_of_json_with_everything_that_is_shown() -> None:
-    picture = frame(WRITER, replace(READER, ports=(replace(IN, lag=LagView(7, 1)),)))
+    picture = frame(WRITER, replace(READER, ports=(replace(IN, lag=LagView(7, 1), held_s=10.0),)))
     assert json.loads(line_of(picture)) == document_of(picture)
     assert "\n" not in line_of(picture)
     found = document_of(picture)

@@ -30,9 +30,6 @@ from pypz.sniffer.table import member_words, short_name
 from pypz.sniffer.viewer import PLAIN_VARIABLE, PipelineSnifferViewer, write_line
 from pypz.sniffer.web import serve_screen
 
-ONCE_S: Final = 3.0
-"""Seconds of one look: enough for a rate and for a sign of life of every member (they beat once a second)."""
-
 EXIT_CODES: Final = {
     Verdict.HEALTHY: 0,
     Verdict.FINISHED: 0,
@@ -92,7 +89,13 @@ def sniff(
         bool,
         typer.Option("--once", help="One look; exit code 0: healthy or finished, 1: failed, 3: stuck, 4: no run seen."),
     ] = False,
-    seconds: Annotated[float, typer.Option(min=0.0, help="With --once: how long to look, at most.")] = ONCE_S,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="With --once: how long to look, at most; else 3, and up to 11 where records wait and none is taken.",
+        ),
+    ] = None,
     web: Annotated[
         bool, typer.Option("--web", help="The screen in a browser of this machine, at an address that holds a token.")
     ] = False,
@@ -175,7 +178,7 @@ def _look(
     pipeline: Pipeline,
     locations: Sequence[Location] | None,
     deployment: Deployment | None,
-    seconds: float,
+    seconds: float | None,
     as_json: bool,
 ) -> int:
     """Write one picture; gives the exit code."""

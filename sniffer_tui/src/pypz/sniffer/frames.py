@@ -106,6 +106,10 @@ class PortView:
     rate: float | None = None
     """Records a second over the last seconds; None when that cannot be told."""
     lag: LagView = LagView()
+    held_s: float = 0.0
+    """For how long records have waited while none was taken, as far as it was seen."""
+    pace_s: float = 0.0
+    """The longest time for which records have waited before some were taken, as far as it was seen."""
     waits_for: str = ""
     age_s: float = 0.0
     """How old these figures are: they are told when they change, and each sign of life of the member vouches for them."""

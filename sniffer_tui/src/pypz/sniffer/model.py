@@ -32,6 +32,7 @@ from pypz.sniffer.frames import (
     StartView,
 )
 from pypz.sniffer.telling import PORT_ORDER, Figures, Member, Port, Process, Run, Start, further
+from pypz.sniffer.texts import lines, sentence
 
 LOST_AFTER_S: Final = 4.5
 """Without a sign of life for that long a member counts as lost, so that one that was killed is within 5 s of its end
@@ -115,8 +116,9 @@ class PipelineModel:
         self._told(operator, lambda start: start.enter(new, at_utc), is_here=is_here)
 
     def operator_failed(self, operator: OperatorRef, during: str, error: ErrorInfo, *, is_here: bool = False) -> None:
-        """A member failed."""
-        self._told(operator, lambda start: start.take_error(during, error), is_here=is_here)
+        """A member failed; its own words are made safe to be shown."""
+        safe = ErrorInfo(sentence(error.type), sentence(error.message), lines(error.traceback))
+        self._told(operator, lambda start: start.take_error(during, safe), is_here=is_here)
 
     def operator_finished(self, operator: OperatorRef, exit_code: int, *, is_here: bool = False) -> None:
         """A member has ended."""
@@ -141,7 +143,7 @@ class PipelineModel:
 
     def deployment_changed(self, member: DeployedRef, state: str, reason: str) -> None:
         """A deployed member is in another state, as its place says."""
-        view = DeployedView(state, reason, member.place, member.host, member.restarts)
+        view = DeployedView(state, sentence(reason), member.place, member.host, member.restarts)
         with self._lock:
             if plain_name(member.pipeline) == self.pipeline and self._deployed.get(member.name) != view:
                 self._deployed[member.name] = view
@@ -191,6 +193,7 @@ class PipelineModel:
 
     def set_notice(self, notice: str, *, is_blind: bool) -> None:
         """Tell what hinders the view, empty when nothing does; while it ``is_blind``, silence means nothing."""
+        notice = sentence(notice)
         with self._lock:
             if self._is_blind and not is_blind:
                 now = self._clock()
@@ -474,6 +477,8 @@ def _port_view(
         blocks=0 if told is None else told.blocks,
         size_bytes=0 if told is None else told.size_bytes,
         rate=None if state in ("closed", "failed") else figures.rate(now),
+        held_s=figures.held_s(now),
+        pace_s=figures.pace_s,
         lag=LagView() if told is None else _lag_of(told, is_old),
         waits_for="" if told is None else told.waits_for,
         age_s=0.0 if told is None or start.is_here else max(0.0, now - max(figures.told_at, start.heard_at)),

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pypz.core.channels.whole import status_name
 from pypz.sniffer.documents import document_of, line_of
@@ -15,12 +15,17 @@ from pypz.sniffer.frames import Frame, Mood
 from pypz.sniffer.model import ENDED, PipelineModel
 from pypz.sniffer.plain import LOOK_INTERVAL_S
 from pypz.sniffer.plan import plan_of, reachable_locations
+from pypz.sniffer.reasons import STALLED_AFTER_S, is_in_doubt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pypz.core.specs.pipeline import Pipeline
     from pypz.sniffer.deployment import Deployment
+
+
+ONCE_S: Final = 3.0
+"""Seconds of one look: enough for a rate and for a sign of life of every member (they beat once a second)."""
 
 
 @contextmanager
@@ -85,12 +90,18 @@ class PipelineSniffer:
         return {} if self._model is None else document_of(self._model.frame())
 
 
-def snapshot(model: PipelineModel, seconds: float) -> Frame:
-    """Look for some seconds, so that rates are known; shorter when the run is seen to have ended, longer never."""
-    deadline = time.monotonic() + seconds
+def snapshot(model: PipelineModel, seconds: float | None = None) -> Frame:
+    """Look for some seconds, so that rates are known; shorter when the run is seen to have ended.
+
+    Args:
+        model: What to look at.
+        seconds: For how long, at most; None: for `ONCE_S`, and on where only time tells a slow reader from a stuck one.
+    """
+    now = time.monotonic()
+    enough, at_most = (now + ONCE_S, now + STALLED_AFTER_S + 1) if seconds is None else (now + seconds, now + seconds)
     pause = threading.Event()
     frame = model.frame()
-    while time.monotonic() < deadline and frame.mood not in ENDED:
+    while frame.mood not in ENDED and time.monotonic() < (at_most if is_in_doubt(frame) else enough):
         pause.wait(LOOK_INTERVAL_S)
         frame = model.frame()
     if frame.mood in ENDED:  # exits and last figures follow the end of the run at once

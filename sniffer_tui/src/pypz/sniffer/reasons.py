@@ -39,6 +39,12 @@ class Diagnosis:
 REASON_WIDTH: Final = 160
 """Characters of a pod's reason that a sentence takes at most (chosen); the details tell all of it."""
 
+STALLED_AFTER_S: Final = 10.0
+"""Records that have waited for that long while none was taken are left waiting (chosen)."""
+
+PATIENCE: Final = 3
+"""A reader that was seen to take longer than that over what it has taken gets as many times as long (chosen)."""
+
 AT_WORK: Final = (Mood.STARTING, Mood.RUNNING, Mood.STOPPING)
 _STARTING: Final = {
     "": "has joined the run",
@@ -86,7 +92,10 @@ def _of_all(frame: Frame, sentences: Mapping[str, str]) -> tuple[Verdict, str]:
     if waiting is not None:
         return Verdict.HEALTHY, _named(frame, waiting, sentences[waiting.name])
     rates = [port.rate or 0.0 for member in frame.members for port in member.ports if port.direction == "in"]
-    return Verdict.HEALTHY, f"{rate_words(sum(rates))} records/s are read" if sum(rates) else "waits for records"
+    if sum(rates):
+        return Verdict.HEALTHY, f"{rate_words(sum(rates))} records/s are read"
+    busy = next((member for member in frame.members if held_port(member) is not None), None)
+    return Verdict.HEALTHY, "waits for records" if busy is None else _named(frame, busy, sentences[busy.name])
 
 
 def _named(frame: Frame, member: MemberView | None, sentence: str) -> str:
@@ -172,6 +181,10 @@ def _running(pipeline: str, member: MemberView, groups: Mapping[str, Sequence[Me
     if rates:
         verb = "reads" if any(port.rate and port.direction == "in" for port in member.ports) else "sends"
         return f"{verb} {rate_words(max(port.rate or 0.0 for port in member.ports))} records/s"
+    held = held_port(member)
+    if held is not None:
+        waiting_for = elapsed_words(held.held_s)
+        return f"has taken none for {waiting_for}; {held.lag.words} records of {held.name} wait to be read or committed"
     waiting = [port for port in member.ports if port.direction == "in" and port.waits_for]
     if not waiting:
         return "works" if not member.ports else "sends nothing at the moment"
@@ -179,11 +192,23 @@ def _running(pipeline: str, member: MemberView, groups: Mapping[str, Sequence[Me
     return f"waits for records of {' and '.join(dict.fromkeys(peers)) or _peer_names(waiting)}"
 
 
-def _stalled_port(member: MemberView) -> PortView | None:
-    """The first input port whose records wait while none are taken."""
+def held_port(member: MemberView) -> PortView | None:
+    """The input port whose records have waited longest while none was taken."""
     if member.mood is not Mood.RUNNING:
         return None
-    return next((p for p in member.ports if p.direction == "in" and (p.lag.records or 0) > 0 and p.rate == 0.0), None)
+    held = [p for p in member.ports if p.direction == "in" and (p.lag.records or 0) > 0 and p.rate == 0.0]
+    return max(held, key=lambda port: port.held_s, default=None)
+
+
+def is_in_doubt(frame: Frame) -> bool:
+    """Whether a reader has taken nothing for a while, and only time tells whether it is slow or stuck."""
+    return any(held_port(member) is not None and _stalled_port(member) is None for member in frame.members)
+
+
+def _stalled_port(member: MemberView) -> PortView | None:
+    """The same, where that lasts longer than a slow reader was seen to take."""
+    held = held_port(member)
+    return held if held is not None and held.held_s >= max(STALLED_AFTER_S, PATIENCE * held.pace_s) else None
 
 
 def _troubled_peers(pipeline: str, port: PortView, groups: Mapping[str, Sequence[MemberView]]) -> list[str]:

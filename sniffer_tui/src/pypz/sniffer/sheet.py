@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pypz.cli.peeking import ABSENT, Condition, Seen, field_of, read_condition
 from pypz.core.commons.errors import ConfigurationError
+from pypz.sniffer.texts import one_line
 
 FIELDS: Final = 12
 """Fields shown as columns at most, where the user has chosen none (chosen)."""
@@ -50,11 +51,6 @@ def joined(cells: Sequence[str], widths: Sequence[int]) -> str:
         f"{one_line(cell) if len(cell) <= width else one_line(cell)[: width - 1] + '…':<{width}}"
         for cell, width in zip(cells, widths, strict=True)
     )
-
-
-def one_line(text: str) -> str:
-    """A text without what would move the cursor."""
-    return "".join(letter if letter.isprintable() else "·" for letter in text)
 
 
 def json_of(value: Any, indent: int | None = None) -> str:

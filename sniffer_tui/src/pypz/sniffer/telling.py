@@ -120,6 +120,9 @@ class Figures:
     told_at: float = 0.0
     """When the latest ones came, by the viewer's clock."""
     history: History = field(default_factory=History)
+    pace_s: float = 0.0
+    """The longest time for which records have waited before some were taken."""
+    _held_since: float | None = None
     _records_at: deque[tuple[float, int]] = field(default_factory=deque)
 
     @property
@@ -131,10 +134,25 @@ class Figures:
         """Keep what is newer: counts only rise; the sender's clock decides between equal counts alone."""
         self.state = further(PORT_ORDER, self.state, status.state)
         if self.latest is None or _order(status) > _order(self.latest):
+            self._hold(status, now)
             self.latest, self.told_at = status, now
             self.history.add(now, status.records)
             if not self._records_at or self._records_at[-1][1] != status.records:
                 self._records_at.append((now, status.records))
+
+    def held_s(self, now: float) -> float:
+        """For how long records have waited while none was taken; 0 when none waits."""
+        return 0.0 if self._held_since is None else now - self._held_since
+
+    def _hold(self, status: ChannelStatus, now: float) -> None:
+        """Note since when records wait: a reader that works on a batch for long is slow, and no news that it is stuck."""
+        if self._held_since is not None and self.latest is not None and status.records > self.latest.records:
+            self.pace_s = max(self.pace_s, now - self._held_since)
+            self._held_since = None
+        if not status.lag_records:
+            self._held_since = None
+        elif self._held_since is None:
+            self._held_since = now
 
     def rate(self, now: float) -> float | None:
         """Records a second over the last `RATE_WINDOW_S` by the viewer's own clock; None when too little was seen."""

@@ -103,7 +103,7 @@ class SnifferApp(App[None]):
         Binding("ctrl+c,ctrl+q", "quit", show=False, priority=True),
         *(Binding(pane.key, f"open('{pane.title}')", pane.title) for pane in PANES),
         Binding("f", "fold_all", "fold"),
-        Binding("slash", "search", "search", key_display="/"),
+        Binding("slash", "search", "search", key_display="/", priority=True),  # what is typed behind it is searched
         Binding("n", "search_next(1)", "next found", show=False),
         Binding("N", "search_next(-1)", "found before", show=False),
         Binding("c", "colours", "colours", show=False),
@@ -234,12 +234,18 @@ class SnifferApp(App[None]):
         fold = any(not self._picture.is_folded(group, size) for group, size in sizes.items())
         self._fold(dict.fromkeys(sizes, fold))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave a slash to lines that are typed in, and to screens above."""
+        if action == "search":
+            return self.screen is self._base and not isinstance(self.focused, Input)
+        return super().check_action(action, parameters)
+
     def action_search(self) -> None:
-        """Ask what to search in the pane that is open."""
+        """Ask what to search in the pane that is open; the next key already goes to the line."""
         line = self._search_line
         line.value = ""
         line.add_class("shown")
-        line.focus()
+        self._base.set_focus(line)
 
     def action_search_next(self, step: int) -> None:
         """Go to the next one of what was searched last, or to the one before."""

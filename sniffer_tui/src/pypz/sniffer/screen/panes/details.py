@@ -13,6 +13,7 @@ from pypz.sniffer.frames import Selection
 from pypz.sniffer.picture import Picture
 from pypz.sniffer.screen.pane import Pane, Watched
 from pypz.sniffer.screen.styles import STYLES
+from pypz.sniffer.texts import one_line
 
 
 class DetailsPane(Pane):
@@ -50,8 +51,9 @@ class DetailsPane(Pane):
 
 
 def _text(line: Line) -> Text:
+    told = one_line(line.text)
     if line.is_heading:
-        text = Text(line.label, "bold")
-        return text.append(f"  {line.text}", STYLES["dim"]) if line.text else text
-    label = f"{line.label:<{LABEL}}" if line.label else "  "
-    return Text().append(label, STYLES["dim"]).append(line.text, STYLES[line.tone])
+        text = Text(one_line(line.label), "bold")
+        return text.append(f"  {told}", STYLES["dim"]) if told else text
+    label = f"{one_line(line.label):<{LABEL - 1}} " if line.label else "  "
+    return Text().append(label, STYLES["dim"]).append(told, STYLES[line.tone])
