@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from pypz.deployers.base import DeploymentState
 from pypz.deployers.k8s import KubernetesDeployer, KubernetesParameter
 from pypz.deployers.k8s.api import ClusterApi
 from pypz.deployers.k8s.connection import load_configuration
+from pypz.deployers.k8s.deployments import Deployments
 from pypz.deployers.k8s.plan import selector_of
 from pypz.deployers.k8s.watching import Watcher
 
@@ -211,6 +213,14 @@ def test_scaled_up_and_down_with_records_under_way_nothing_is_lost_and_all_end(
     deployer.deploy(pipeline)
     await_running(api, deployer, name)
     await_received(deployer, name, 2_000)
+    said: list[str] = []
+    told_states: list[tuple[str, DeploymentState]] = []
+    attached = threading.Thread(
+        target=Deployments(api, said.append).attach,
+        args=(name, lambda member, state: told_states.append((member, state))),
+        daemon=True,
+    )
+    attached.start()
 
     for members in (4, 2):
         if members == 2:
@@ -231,7 +241,12 @@ def test_scaled_up_and_down_with_records_under_way_nothing_is_lost_and_all_end(
     with pytest.raises(ConfigurationError, match="no channel input port"):
         deployer.plan_scaling(f"{name}.source", 2)
 
-    deployer.attach(name)
+    attached.join(300)
+    assert not attached.is_alive()
+    assert f"{name}.worker is being scaled: its members commit and stop, then as many as wanted start" in said
+    assert not [words for words in said if "from outside" in words]
+    gone = {member for member, state in told_states if state is DeploymentState.NotExisting}
+    assert gone == {f"{name}.worker_1", f"{name}.worker_2"}
     states = deployer.retrieve_pipeline_state(name)
     assert set(states.values()) == {DeploymentState.Completed}, states
     (told_by_sink,) = re.findall(r"received .*", deployer.retrieve_operator_logs(f"{name}.sink") or "")

@@ -1,11 +1,17 @@
 """Commands about deployed pipelines, with a deployer that another distribution brings: it keeps all in a file."""
 
+import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+
+from pypz.cli.deployment.table import table_of
+from pypz.deployers.base import DeploymentState, MemberStatus
 
 DEPLOYER = '''
 """Deploys to a file, which is enough to see what the commands ask of a deployer."""
@@ -84,6 +90,11 @@ class PaperDeployer(Deployer):
             for name, state in self.retrieve_pipeline_state(pipeline_name).items()
         ]
 
+    def follow_operator_logs(self, operator_full_name, follow=True, previous=False, **options):
+        if previous:
+            return iter(["before"] if "writer" in operator_full_name else [])
+        return super().follow_operator_logs(operator_full_name, follow, **options)
+
     def retrieve_operator_logs(self, operator_full_name):
         return f"first of {operator_full_name}\\nsecond"
 
@@ -159,6 +170,9 @@ def test_logs_of_one_member_are_plain_and_those_of_several_begin_with_its_name(o
     lines = on_paper("logs", "shop_pipeline").stdout.splitlines()
     assert "shop_pipeline.writer first of shop_pipeline.writer" in lines
     assert len(lines) == 4
+    before = on_paper("logs", "shop_pipeline", "--previous")
+    assert before.stdout.splitlines() == ["shop_pipeline.writer before"]
+    assert before.stderr == "pypz: no earlier start has left a log: shop_pipeline.reader\n"
     assert "shop_pipeline has no operator 'shop_pipeline.x'" in on_paper("logs", "shop_pipeline.x").stderr
     assert "--since 'soon': expected a time such as 30s" in on_paper("logs", "shop_pipeline", "--since", "soon").stderr
 
@@ -193,6 +207,14 @@ shop.reader: 1 -> 3 members (replicationFactor 0 -> 2), run abc
     assert asked(project) == [{"scale": "shop.reader", "members": 3}]
     refused = on_paper("scale", "shop.writer", "3")
     assert (refused.returncode, refused.stderr) == (1, "pypz: error: PaperDeployer cannot scale what it has deployed\n")
+
+
+def test_a_long_name_leaves_room_for_the_state(pypz: Any) -> None:
+    console = Console(width=80, file=io.StringIO())
+    console.print(table_of([MemberStatus("x" * 70, DeploymentState.Running, host="testbed")], "long"))
+    assert isinstance(console.file, io.StringIO)
+    assert re.search(r"x Running +testbed", re.sub(r" +", " ", console.file.getvalue()))
+    assert table_of([], "none").row_count == 0
 
 
 def test_a_place_that_nobody_deploys_to_is_told_with_those_that_somebody_does(pypz: Any) -> None:

@@ -560,6 +560,55 @@ def test_an_operator_is_removed_alone(api: ClusterApi, deployer: KubernetesDeplo
     assert deployer.retrieve_operator_logs("pipe.reader") is None
 
 
+class DyingApi(ClusterApi):
+    """One of a process that is ended before it makes anything."""
+
+    def create(self, manifest: Manifest) -> Manifest:
+        raise KeyboardInterrupt
+
+
+def die_while_restarting(api: ClusterApi, kubeconfig: str, operator: str) -> None:
+    dying = DyingApi(load_configuration(None, kubeconfig, True), api.namespace)
+    with pytest.raises(KeyboardInterrupt):
+        Deployments(dying, print).restart_operator(operator, force=True, wait=True)
+    assert operator not in {j["metadata"]["annotations"]["pypz.io/full-name"] for j in api.list("Job").items}
+
+
+def test_a_restart_that_is_killed_half_way_is_waited_for_and_goes_on_when_it_is_done_again(
+    api: ClusterApi, deployer: KubernetesDeployer, kubeconfig: str
+) -> None:
+    deployer.deploy(two("wait", "end"))
+    die_while_restarting(api, kubeconfig, "pipe.reader")
+    (reader, _) = deployer.retrieve_pipeline_status("pipe")
+    assert (reader.state, reader.reason) == (
+        DeploymentState.Open,
+        "it is being scaled or restarted; if that broke off, do it once more",
+    )
+
+    told: list[tuple[str, DeploymentState]] = []
+    runs, has_ended = threading.Event(), threading.Event()
+
+    def note(operator: Operator, state: DeploymentState) -> None:
+        told.append((operator.get_simple_name(), state))
+        if told[-1] == ("writer", DeploymentState.Completed):
+            has_ended.set()
+        if told[-1] == ("reader", DeploymentState.Running):
+            runs.set()
+
+    attached = threading.Thread(target=deployer.attach, args=("pipe", note), daemon=True)
+    attached.start()
+    assert has_ended.wait(60)
+    deployer.restart_operator("pipe.reader")
+    assert runs.wait(60)  # still attached: of two operators one had ended, and the other had no Job
+    assert ("reader", DeploymentState.NotExisting) not in told
+
+    die_while_restarting(api, kubeconfig, "pipe.reader")
+    deployer.destroy_operator("pipe.reader")
+    attached.join(60)
+    assert not attached.is_alive()
+    assert told[-1] == ("reader", DeploymentState.NotExisting)
+
+
 def test_ctrl_c_detaches_without_destroying_and_needs_no_class_of_the_pipeline(
     api: ClusterApi, deployer: KubernetesDeployer
 ) -> None:

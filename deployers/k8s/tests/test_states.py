@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from pypz.deployers.k8s.states import (
     states_of,
     statuses_of,
     waiting_reason,
+    with_kept,
 )
 from pypz.deployers.k8s.warnings import Warnings
 
@@ -291,3 +293,30 @@ def test_what_was_told_of_a_start_that_is_over_is_no_reason() -> None:
     assert waiting_reason(sick, slow) == ""
     stuck = Warnings([event("pod-0-1", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503")])
     assert "Readiness probe failed" in waiting_reason(sick, stuck)
+
+
+def kept(name: str = "j") -> Manifest:
+    """The pipeline's ConfigMap while the Job of this name is being replaced."""
+    job_of_it = {**job(completions=2), "kind": "Job"}
+    job_of_it["metadata"] = {"name": name, "annotations": {"pypz.io/full-name": "pipe.reader"}}
+    return {"metadata": {"annotations": {"pypz.io/scaling": json.dumps(job_of_it)}}}
+
+
+def test_members_whose_job_is_gone_while_it_is_replaced_are_open_and_not_over() -> None:
+    (stand_in,) = with_kept([], [{"metadata": {}}, kept()])
+    assert not is_finished(stand_in)
+    assert states(stand_in) == [DeploymentState.Open] * 2
+    assert "scaled or restarted" in statuses_of([READER], [stand_in], [])[0].reason
+    assert statuses_of([READER], [stand_in], [pod(0, "Failed", **ended(130))])[0].restarts == 0
+
+
+def test_a_job_that_is_there_needs_nothing_in_its_place() -> None:
+    there = job(completions=3)
+    assert with_kept([there], [kept()]) == [there]
+    assert with_kept([there], [None, {"metadata": {"annotations": {}}}]) == [there]
+
+
+def test_members_that_were_stopped_to_be_scaled_say_so_and_not_how_their_pods_ended() -> None:
+    (first, *_) = statuses_of([READER], [job(suspend=True, completions=3)], [pod(0, "Failed", **ended(130))])
+    assert first.state is DeploymentState.Open
+    assert first.reason == "it is being scaled or restarted; if that broke off, do it once more"

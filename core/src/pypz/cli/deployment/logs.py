@@ -21,7 +21,7 @@ from pypz.cli.deployment.place import (
     deployer_at,
 )
 from pypz.cli.errors import told_plainly
-from pypz.cli.screen import stdout
+from pypz.cli.screen import stderr, stdout
 from pypz.core.commons.errors import ConfigurationError
 from pypz.deployers.base import Deployer
 
@@ -61,7 +61,9 @@ def logs(
         if tail is not None:
             options["tail_lines"] = tail
         deployer = deployer_at(to, namespace, context, kubeconfig)
-        show(deployer, _members(deployer, name), options)
+        silent = show(deployer, _members(deployer, name), options)
+        if previous and silent:
+            stderr().print(f"pypz: no earlier start has left a log: {', '.join(silent)}", soft_wrap=True)
 
 
 def seconds_of(text: str) -> int:
@@ -88,11 +90,11 @@ def _members(deployer: Deployer, name: str) -> list[str]:
     return found
 
 
-def show(deployer: Deployer, members: Sequence[str], options: dict[str, Any]) -> None:
-    """Write the lines of all members as they come; one after another where they are not followed."""
+def show(deployer: Deployer, members: Sequence[str], options: dict[str, Any]) -> list[str]:
+    """Write the lines of all members as they come; one after another where they are not followed. Gives those without any."""
     from rich.text import Text
 
-    width = max(len(member) for member in members)
+    width, silent = max(len(member) for member in members), set(range(len(members)))
     lines: queue.SimpleQueue[tuple[int, str | Exception | None]] = queue.SimpleQueue()
 
     def read(place: int) -> None:
@@ -113,7 +115,9 @@ def show(deployer: Deployer, members: Sequence[str], options: dict[str, Any]) ->
                 raise line
             if line is None:
                 open_members.discard(place)
-            elif len(members) == 1:
+                continue
+            silent.discard(place)
+            if len(members) == 1:
                 stdout().out(line, highlight=False)
             else:
                 style = COLOURS[place % len(COLOURS)]
@@ -124,3 +128,4 @@ def show(deployer: Deployer, members: Sequence[str], options: dict[str, Any]) ->
     else:
         for place in range(len(members)):
             start([place])
+    return [members[place] for place in sorted(silent)]

@@ -18,6 +18,8 @@ _STYLES: Final = {
     DeploymentState.Unhealthy: "red",
     DeploymentState.Open: "yellow",
 }
+LONGEST_NAME: Final = 40
+"""Characters of a name that take no room from the other columns, however narrow the terminal (chosen, for 80)."""
 SECONDS_OF: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
@@ -36,8 +38,8 @@ def table_of(members: Sequence[MemberStatus], title: str) -> Table:
         ("reason", [member.reason for member in members]),
     ]
     columns = [(heading, cells) for heading, cells in columns if any(cells) or heading in ("member", "state")]
-    for heading, _ in columns:
-        if heading == "reason":
+    for heading, cells in columns:
+        if heading == "reason" or (heading == "member" and max(map(len, cells), default=0) > LONGEST_NAME):
             table.add_column(heading, overflow="fold")
         else:
             table.add_column(heading, no_wrap=True, justify="right" if heading in ("restarts", "age") else "left")

@@ -8,11 +8,13 @@ from typing import Final
 
 from pypz.deployers.base import DeploymentState, MemberStatus
 from pypz.deployers.k8s.api import ApiError, ClusterApi, Manifest
-from pypz.deployers.k8s.plan import CONTAINER, ENDED_BECAUSE, FULL_NAME, JOB, selector_of
+from pypz.deployers.k8s.plan import CONTAINER, ENDED_BECAUSE, FULL_NAME, JOB, owner_name, selector_of
 from pypz.deployers.k8s.states import (
     Group,
     first_failed,
     has_failed,
+    is_being_removed,
+    is_being_replaced,
     is_finished,
     is_over,
     job_failure,
@@ -25,6 +27,7 @@ from pypz.deployers.k8s.states import (
     statuses_of,
     waiting_reason,
     was_told_to_end,
+    with_kept,
     workloads_of,
 )
 from pypz.deployers.k8s.watching import Watcher
@@ -33,6 +36,7 @@ LAST_LINES: Final = 20
 """Lines of a failed pod's log that are shown. Chosen: a traceback's end and the error line."""
 LEEWAY_S: Final = 60.0
 """Seconds that the cluster gets beyond the pods' own grace period to tell that they have ended. Chosen."""
+NO_MEMBER: Final = "it is no member any more"
 
 OnChange = Callable[[str, DeploymentState], None]
 OnNews = Callable[[MemberStatus], None]
@@ -79,7 +83,9 @@ class Attachment:
 
     def stay(self) -> None:
         """Return when every member has completed, failed or gone."""
-        with Watcher(self._api, selector_of(self._pipeline), *self._kinds, "Pod", "Event", say=self._say) as seen:
+        with Watcher(
+            self._api, selector_of(self._pipeline), "ConfigMap", *self._kinds, "Pod", "Event", say=self._say
+        ) as seen:
             self._tell_missing(seen)
             while True:
                 self._tell_news(seen)
@@ -107,18 +113,23 @@ class Attachment:
 
     def _tell_news(self, seen: Watcher) -> None:
         jobs, pods = seen.workloads, seen.objects["Pod"].values()
+        found: set[str] = set()
         for status in statuses_of(self._groups, jobs, pods, seen.warnings):
             if self._statuses.get(status.name) != (status.state, status.reason):
                 self._statuses[status.name] = status.state, status.reason
                 self._on_news(status)
+            found.add(status.name)
+        for name in self._statuses.keys() - found:
+            del self._statuses[name]
+            self._on_news(MemberStatus(name, DeploymentState.NotExisting, NO_MEMBER))
 
     def _tell_changes(self, seen: Watcher) -> None:
         """Call back for every change of a state; what a call back changes is seen by the next."""
         is_told = False
         while not is_told:
             is_told = True
-            found = self._found_states(seen)
-            for name, state in found.items():
+            gone = dict.fromkeys(self._states, DeploymentState.NotExisting)  # members that scaling has taken away
+            for name, state in (gone | self._found_states(seen)).items():
                 if self._states.get(name) is not state:
                     self._states[name] = state
                     if self._on_change is not None:
@@ -146,12 +157,21 @@ class Attachment:
                     continue
                 self._told_failures.add(pod["metadata"]["uid"])
                 what = f"{_full_name(pod)}: pod {pod['metadata']['name']}"
-                if was_told_to_end(pod):
+                if was_told_to_end(pod) and is_being_replaced(job):
+                    if not is_being_removed(job):
+                        self._tell_replacement(job)
+                elif was_told_to_end(pod):
                     self._say(f"{what} was told to end from outside; another one takes its place")
                 else:
                     limit = job["spec"].get("backoffLimit")
                     bound = "" if limit is None else f", {limit} times at most"
                     self._say(f"{what} has failed: {pod_failure(pod)}; another one takes its place{bound}")
+
+    def _tell_replacement(self, job: Manifest) -> None:
+        told = (str(job["metadata"]["uid"]), "replaced")
+        if told not in self._told_waits:
+            self._told_waits.add(told)
+            self._say(f"{_full_name(job)} is being scaled: its members commit and stop, then as many as wanted start")
 
     def _judge_failures(self, seen: Watcher) -> None:
         """Tell why a Job has failed for good and end the others, unless somebody has restarted it."""
@@ -208,7 +228,8 @@ class Attachment:
             return False
         # Watches lag behind; a callback may just have restarted something.
         selector = selector_of(self._pipeline)
-        jobs = [job for kind in self._kinds for job in self._api.list(kind, selector).items]
+        owner = self._api.get("ConfigMap", owner_name(self._pipeline))  # first: it is told last of a replacement's end
+        jobs = with_kept([job for kind in self._kinds for job in self._api.list(kind, selector).items], [owner])
         return all(is_over(s) for s in states_of(self._groups, jobs, seen.objects["Pod"].values()).values())
 
     def _found_states(self, seen: Watcher) -> dict[str, DeploymentState]:

@@ -85,7 +85,9 @@ class Comparison:
         try:
             checked, warnings = self._api.dry_run(asked)
         except ApiError as error:
-            self._found.errors.append(str(explained(error, manifest, self._plan)))
+            told = str(explained(error, manifest, self._plan))
+            if told not in self._found.errors:  # a missing namespace or right is the same for all
+                self._found.errors.append(told)
             return
         place = "" if key[2] == self._plan.name else f"{key[2]}: "
         self._found.warnings += [w for text in warnings if (w := place + text) not in self._found.warnings]

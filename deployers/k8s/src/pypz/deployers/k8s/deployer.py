@@ -279,7 +279,7 @@ class KubernetesDeployer(Deployer):
                 ``timestamps``, as in the Kubernetes API.
 
         Returns:
-            None when the member has no pod.
+            None when the member has no pod, or with ``previous`` was not started before.
 
         Raises:
             DeploymentNotFoundException: There is no such member.

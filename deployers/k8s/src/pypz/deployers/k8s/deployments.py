@@ -10,7 +10,7 @@ from typing import Final
 
 from pypz.deployers.base import DeploymentPlan, DeploymentState, MemberStatus
 from pypz.deployers.k8s.api import ApiError, ClusterApi, Manifest
-from pypz.deployers.k8s.attaching import LEEWAY_S, Attachment, OnChange, OnNews
+from pypz.deployers.k8s.attaching import LEEWAY_S, NO_MEMBER, Attachment, OnChange, OnNews
 from pypz.deployers.k8s.comparing import Comparison
 from pypz.deployers.k8s.manifests import dependent_manifests, owned, owner_manifest, renewed
 from pypz.deployers.k8s.plan import (
@@ -28,20 +28,23 @@ from pypz.deployers.k8s.plan import (
     selector_of,
 )
 from pypz.deployers.k8s.refusals import explained
-from pypz.deployers.k8s.scaling import Rescaling
+from pypz.deployers.k8s.scaling import Rescaling, note_down
 from pypz.deployers.k8s.states import (
     Group,
     groups_of,
     index_of,
     job_of,
+    kept_of,
     pods_by_owner,
     pods_in,
     pods_of,
     refusal_of,
+    restarts_in_place,
     size_of,
     states_of,
     statuses_of,
     waiting_reason,
+    with_kept,
     workloads_of,
 )
 from pypz.deployers.k8s.versions import fitting
@@ -168,8 +171,13 @@ class Deployments:
         return statuses_of(groups, jobs, pods, Warnings() if is_well else self._warnings())
 
     def _workloads(self, pipeline: str, groups: Iterable[Group]) -> list[Manifest]:
-        """The objects that make the pods of these operators."""
-        return [o for kind in workloads_of(groups) for o in self._api.list(kind, selector_of(pipeline)).items]
+        """The objects that make the pods of these operators, also one that is being replaced."""
+        groups, owners = list(groups), list[Manifest | None]()
+        while True:
+            found = [o for kind in workloads_of(groups) for o in self._api.list(kind, selector_of(pipeline)).items]
+            if owners or all(job_of(group, found) for group in groups):
+                return with_kept(found, owners)
+            owners.append(self._owner(pipeline))  # first of the two: the end of a replacement is noted when it is there
 
     def _pods(self, pipeline: str) -> list[Manifest]:
         return self._api.list("Pod", selector_of(pipeline)).items
@@ -215,7 +223,9 @@ class Deployments:
                 if versions != described:
                     described, config = versions, self.config(pipeline)
                     groups = groups if config is None else groups_of(config)
-                for status in statuses_of(groups, seen.workloads, seen.objects["Pod"].values()):
+                found = statuses_of(groups, seen.workloads, seen.objects["Pod"].values())
+                gone = told.keys() - {status.name for status in found}
+                for status in [*found, *(MemberStatus(n, DeploymentState.NotExisting, NO_MEMBER) for n in gone)]:
                     if told.get(status.name) != status:
                         told[status.name] = status
                         on_status(status)
@@ -223,9 +233,14 @@ class Deployments:
 
     def restart_operator(self, full_name: str, force: bool, wait: bool) -> None:
         """Make the Job of an operator anew: all its members start again, in the same run."""
-        job = self._job_of(full_name)
-        self._remove_job(job, force, wait=True)
+        owner, job = self._owner(full_name.partition(".")[0]), self._job_of(full_name)
+        if owner is not None:
+            note_down(self._api, owner, job)  # whoever restarts it may die in between
+        if job["metadata"]["uid"]:
+            self._remove_job(job, force, wait=True)
         made = self._api.create(renewed(job))
+        if owner is not None:
+            note_down(self._api, owner, None)
         if wait:
             self._await_pods(full_name.partition(".")[0], [made])
 
@@ -235,15 +250,20 @@ class Deployments:
 
     def destroy_operator(self, full_name: str, force: bool, wait: bool) -> None:
         """Remove the Job of an operator with its pods."""
-        self._remove_job(self._job_of(full_name), force, wait)
+        job, owner = self._job_of(full_name), self._owner(full_name.partition(".")[0])
+        kept = kept_of(owner)
+        if owner is not None and kept is not None and kept["metadata"]["name"] == job["metadata"]["name"]:
+            note_down(self._api, owner, None)
+        if job["metadata"]["uid"]:
+            self._remove_job(job, force, wait)
 
     def logs(self, full_name: str, options: Mapping[str, str]) -> str | None:
-        """What one member has logged; None when it has no pod."""
+        """What one member has logged; None when it has no pod, or no previous one that is asked for."""
         found = self._log_of(full_name, options)
         return None if found is None else self._api.read_log(*found)
 
     def follow_logs(self, full_name: str, options: Mapping[str, str]) -> Iterator[str]:
-        """The log of one member, line by line as it comes; nothing when it has no pod."""
+        """The log of one member, line by line as it comes; nothing when it has no pod, or no previous one."""
         found = self._log_of(full_name, options)
         if found is not None:
             yield from self._api.stream_log(*found)
@@ -259,6 +279,8 @@ class Deployments:
         asked = {"container": CONTAINER, **options}
         if len(pods) > 1 and asked.get("previous") == "true":
             del asked["previous"], pods[-1]
+        if asked.get("previous") == "true" and not (pods and restarts_in_place(pods[-1])):
+            return None  # it is its first start
         return (str(pods[-1]["metadata"]["name"]), asked) if pods else None
 
     def _create_all(self, manifests: Sequence[Manifest], plan: PipelinePlan) -> None:

@@ -38,7 +38,7 @@ from pypz.deployers.k8s.plan import (
     owner_name,
     selector_of,
 )
-from pypz.deployers.k8s.states import groups_of, has_failed, is_finished, pods_of
+from pypz.deployers.k8s.states import groups_of, has_failed, is_finished, kept_of, pods_of
 from pypz.deployers.k8s.watching import Watcher
 from pypz.utils.k8s.errors import DeploymentException, DeploymentNotFoundException
 
@@ -78,7 +78,7 @@ class Rescaling:
             DeploymentException: Its members did not stop in time; they go on.
         """
         owner, job, is_gone, config = self._found()
-        self._note_down(owner, job)  # first of all: without the right to do so nothing is touched
+        note_down(self._api, owner, job)  # first of all: without the right to do so nothing is touched
         is_handed_over = is_stopped = False
         try:
             with self._opened(config, job) as (scaling, described):
@@ -96,7 +96,7 @@ class Rescaling:
             if not is_handed_over and is_stopped and not is_gone:
                 self._api.patch("Job", job["metadata"]["name"], {"spec": {"suspend": False}})
             if not is_gone and not is_handed_over:
-                self._note_down(owner, None)
+                note_down(self._api, owner, None)
         return scaled
 
     # --- below ---
@@ -125,20 +125,15 @@ class Rescaling:
                 f"{self._full_name} is a Deployment, whose only pod has no index: it cannot be rescaled"
             )
         job = self._api.get("Job", job_name(self._pipeline, self._name))
-        kept = owner["metadata"].get("annotations", {}).get(SCALING)
-        if job is None and kept and json.loads(kept)["metadata"]["annotations"][FULL_NAME] == self._full_name:
-            return owner, json.loads(kept), True, config
+        kept = kept_of(owner)
+        if job is None and kept is not None and kept["metadata"]["annotations"][FULL_NAME] == self._full_name:
+            return owner, kept, True, config
         if job is None:
             raise DeploymentNotFoundException(f"{self._full_name} was destroyed, though its pipeline is deployed")
         if is_finished(job):
             state = "has failed" if has_failed(job) else "has ended"
             raise ConfigurationError(f"{self._full_name} {state}: there is nothing left to rescale")
         return owner, job, False, config
-
-    def _note_down(self, owner: Manifest, job: Manifest | None) -> None:
-        """Keep the Job's manifest with the pipeline, as long as it may be gone."""
-        kept = None if job is None else json.dumps(renewed(job))
-        self._api.patch("ConfigMap", owner["metadata"]["name"], {"metadata": {"annotations": {SCALING: kept}}})
 
     @contextlib.contextmanager
     def _opened(self, config: str, job: Manifest) -> Iterator[tuple[Scaling, str]]:
@@ -219,7 +214,7 @@ class Rescaling:
         if not is_gone:
             self._remove(job)
         self._api.create(self._resized(job, name))
-        self._note_down(owner, None)
+        note_down(self._api, owner, None)
         self._forget_configs(name)
 
     def _resized(self, job: Manifest, config: str) -> Manifest:
@@ -252,3 +247,9 @@ class Rescaling:
             name = config["metadata"]["name"]
             if name.startswith(f"{owner_name(self._pipeline)}.config-") and name not in used:
                 self._api.delete("ConfigMap", name)
+
+
+def note_down(api: ClusterApi, owner: Manifest, job: Manifest | None) -> None:
+    """Keep the manifest of a Job with its pipeline, as long as it may be gone; None: it is there again."""
+    kept = None if job is None else json.dumps(renewed(job))
+    api.patch("ConfigMap", owner["metadata"]["name"], {"metadata": {"annotations": {SCALING: kept}}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,13 +12,15 @@ import yaml
 
 from pypz.deployers.base import DeploymentState, MemberStatus
 from pypz.deployers.k8s.api import Manifest
-from pypz.deployers.k8s.plan import CONTAINER, DEPLOYMENT, ENDED_BECAUSE, FULL_NAME, INDEX, JOB
+from pypz.deployers.k8s.plan import CONTAINER, DEPLOYMENT, ENDED_BECAUSE, FULL_NAME, INDEX, JOB, SCALING
 from pypz.deployers.k8s.warnings import NOT_READY, NOT_STARTED, REFUSED, Warnings
 from pypz.executors.commons import ExitCodes
 
 NO_WARNINGS: Final = Warnings()
 _SETTLING: Final = ("ContainerCreating", "PodInitializing")
 """Reasons for which every healthy pod waits for a moment."""
+_BEING_REMOVED: Final = "it is being removed, or restarted"
+_BEING_REPLACED: Final = "it is being scaled or restarted; if that broke off, do it once more"
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,39 @@ def workloads_of(groups: Iterable[Group]) -> tuple[str, ...]:
 def job_of(group: Group, jobs: Iterable[Manifest]) -> Manifest | None:
     """The Job or Deployment of an operator."""
     return next((j for j in jobs if j["metadata"].get("annotations", {}).get(FULL_NAME) == group.full_name), None)
+
+
+def kept_of(owner: Manifest | None) -> Manifest | None:
+    """The Job or Deployment that scaling or a restart is about to put another one in the place of, as the pipeline's
+    ConfigMap keeps it.
+    """
+    kept = None if owner is None else owner["metadata"].get("annotations", {}).get(SCALING)
+    return None if not kept else dict(json.loads(kept))
+
+
+def with_kept(jobs: list[Manifest], owners: Iterable[Manifest | None]) -> list[Manifest]:
+    """The Jobs, and for one that is gone for a moment, between its removal and the making of the next, one without pods.
+
+    Args:
+        jobs: Those that are there.
+        owners: ConfigMaps, among them that of the pipeline.
+    """
+    kept = next(filter(None, map(kept_of, owners)), None)
+    if kept is None or any(job["metadata"]["name"] == kept["metadata"]["name"] for job in jobs):
+        return jobs
+    off = {"suspend": True} if kept["kind"] == JOB else {}
+    return [*jobs, {**kept, "metadata": {**kept["metadata"], "uid": ""}, "spec": {**kept["spec"], **off}}]
+
+
+def is_being_removed(job: Manifest) -> bool:
+    """Whether a Job makes no more pods, and goes when its last one has ended."""
+    return "deletionTimestamp" in job["metadata"]
+
+
+def is_being_replaced(job: Manifest) -> bool:
+    """Whether a Job's members were stopped so that others, or they themselves, start anew, or nobody does."""
+    is_gone = not job["metadata"].get("uid")
+    return is_gone or is_being_removed(job) or bool(job["spec"].get("suspend") and not is_ended(job))
 
 
 def pods_of(job: Manifest, pods: Iterable[Manifest]) -> list[Manifest]:
@@ -131,22 +167,28 @@ def _member_status(
 ) -> MemberStatus:
     pod = pods[-1] if pods else None
     state = _member_state(job, pod, index)
+    if job is not None and state is DeploymentState.Open and is_being_replaced(job):
+        return MemberStatus(name, state, _BEING_REMOVED if is_being_removed(job) else _BEING_REPLACED)
     if pod is None:
         if job is None:
             return MemberStatus(name, state, "it has no Job: destroyed alone, or its deployment broke off")
         return MemberStatus(
             name, state, job_failure(job) or (refusal(job, pods, warnings) if not is_over(state) else "")
         )
-    told = pod.get("status", {}).get("containerStatuses") or []
-    in_place = sum(int(c.get("restartCount", 0)) for c in told if c["name"] == CONTAINER)
     return MemberStatus(
         name,
         state,
         (refusal(job, pods, warnings) if state is DeploymentState.Open else "") or member_reason(job, pod, warnings),
-        restarts=len(pods) - 1 + in_place,
+        restarts=len(pods) - 1 + restarts_in_place(pod),
         host=str(pod["spec"].get("nodeName", "")),
         since_utc=_seconds(pod["metadata"].get("creationTimestamp")),
     )
+
+
+def restarts_in_place(pod: Manifest) -> int:
+    """How often an operator was started again within its pod."""
+    told = pod.get("status", {}).get("containerStatuses") or []
+    return sum(int(c.get("restartCount", 0)) for c in told if c["name"] == CONTAINER)
 
 
 def refusal(job: Manifest | None, pods: Sequence[Manifest], warnings: Warnings) -> str:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Self
 
 from pypz.deployers.k8s.api import ApiError, ClusterApi, Listing, Manifest, WatchStream
 from pypz.deployers.k8s.plan import DEPLOYMENT, JOB
+from pypz.deployers.k8s.states import with_kept
 from pypz.deployers.k8s.warnings import WARNINGS, Warnings
 from pypz.utils.k8s.errors import DeploymentException
 
@@ -107,8 +108,9 @@ class Watcher:
 
     @property
     def workloads(self) -> list[Manifest]:
-        """All objects that make pods, of the kinds that are watched."""
-        return [found for kind in (JOB, DEPLOYMENT) for found in self.objects.get(kind, {}).values()]
+        """All objects that make pods, of the kinds that are watched; where ConfigMaps are, also one that is being replaced."""
+        found = [one for kind in (JOB, DEPLOYMENT) for one in self.objects.get(kind, {}).values()]
+        return with_kept(found, self.objects.get("ConfigMap", {}).values())
 
     @property
     def warnings(self) -> Warnings:
