@@ -9,7 +9,9 @@ import sys
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -179,3 +181,63 @@ def test_no_lag_of_0_stands_there_while_records_wait_for_a_killed_reader(elsewhe
                 assert [p.lag.words for m in members(frame, "reader") for p in m.ports] != ["0"], frame
             pause.wait(0.02)
         assert looks
+
+
+BEATS_A_SECOND = 2
+"""Of one key at most (design)."""
+
+
+class Entries:
+    """Counts what is written to a pipeline's status stream, by kind and key."""
+
+    def __init__(self, elsewhere: Elsewhere) -> None:
+        self._transport = PluginHost.default().make_transport(elsewhere.location, {})
+        self._stream = self._transport.open_status(elsewhere.name, create=False)
+        self._stream.facts()
+
+    def during(self, seconds: float) -> tuple[Counter[str], Counter[str]]:
+        """Facts and beats by key, of so many seconds from now on."""
+        found: dict[str, Counter[str]] = {"fact": Counter(), "beat": Counter()}
+        self._stream.changes(0)
+        deadline = time.monotonic() + seconds
+        while (left_s := deadline - time.monotonic()) > 0:
+            for entry in self._stream.changes(left_s):
+                found[entry.kind][entry.key] += 1
+        return found["fact"], found["beat"]
+
+    def close(self) -> None:
+        self._stream.close()
+        self._transport.close()
+
+
+def threads_of(process: int) -> list[str]:
+    """Names of the threads of a process, as the system knows them."""
+    return sorted(task.read_text().strip() for task in Path(f"/proc/{process}/task").glob("*/comm"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads of other processes are counted in /proc")
+def test_ten_viewers_cause_no_thread_no_fact_and_no_figure_in_the_pipeline_s_processes(elsewhere: Elsewhere) -> None:
+    window_s = 4.0
+    with watching(elsewhere.pipeline()) as model:
+        elsewhere.start()
+        frame = until(model, lambda f: taken(f, "inp") == 10 and all(m.mood is Mood.RUNNING for m in f.members))
+    processes = [member.process for member in frame.members]
+    entries = Entries(elsewhere)
+    try:
+        entries.during(window_s)  # figures that stand still have become facts by now
+        before = {process: threads_of(process) for process in processes}
+        facts_before, beats_before = entries.during(window_s)
+        with ExitStack() as viewers:
+            models = [viewers.enter_context(watching(elsewhere.pipeline())) for _ in range(10)]
+            for model in models:
+                until(model, lambda f: taken(f, "inp") == 10)
+            facts, beats = entries.during(window_s)
+            assert {process: threads_of(process) for process in processes} == before
+        assert set(facts) <= set(facts_before), (facts_before, facts)
+        assert set(beats) == set(beats_before)
+        for key, count in beats.items():
+            assert count <= BEATS_A_SECOND * window_s + 1, (key, count)
+    finally:
+        entries.close()
+    elsewhere.gate.touch()
+    assert elsewhere.wait() == 0
