@@ -224,3 +224,8 @@ def test_the_context_stack_is_a_copy() -> None:
     logger = Logging("o").get_logger()
     logger.get_context_stack().append("x")
     assert logger.get_context_stack() == ["o"]
+
+
+def test_arguments_that_do_not_fit_are_shown_and_raise_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    DefaultContextLogger("lines")._info("%d rows", ["ctx"], "many", table="a")
+    assert capsys.readouterr().out.endswith("| lines | ctx | %d rows ('many',) table=a\n")

@@ -218,17 +218,21 @@ def message_of(event: str | None, args: tuple[Any, ...], kwargs: Mapping[str, An
     >>> message_of("read %s", ("a.txt",), {"records": 3})
     'read a.txt records=3'
     """
-    message = "" if event is None else str(event)
-    try:
-        message = logging.LogRecord("", 0, "", 0, message, args, None).getMessage()
-    except (TypeError, ValueError, KeyError):
-        message = f"{message} {args!r}"
+    message = _filled("" if event is None else str(event), args)
     message += "".join(f" {key}={value}" for key, value in kwargs.items() if key not in _KNOWN_ARGUMENTS)
     raised = kwargs.get("exc_info")
     error = raised if isinstance(raised, BaseException) else raised[1] if isinstance(raised, tuple) else sys.exception()
     if raised and error is not None:
         message += "\n" + "".join(traceback.format_exception(error)).rstrip()
     return message
+
+
+def _filled(message: str, args: tuple[Any, ...]) -> str:
+    """Fill in arguments as `logging` does; those that do not fit are shown behind the text."""
+    try:
+        return logging.LogRecord("", 0, "", 0, message, args, None).getMessage()
+    except (TypeError, ValueError, KeyError):
+        return f"{message} {args!r}"
 
 
 class _StdoutLog(logging.Logger):
@@ -254,8 +258,7 @@ class _StdoutLog(logging.Logger):
         shown = "".join(f" {key}={value}" for key, value in kwargs.items() if key not in _KNOWN_ARGUMENTS)
         message = "" if event is None else str(event)
         if shown:
-            message = (message % args if args else message) + shown
-            args = ()
+            message, args = _filled(message, args) + shown, ()
         origin = "".join(f"{part} | " for part in (self.name, *(context or ())) if part)
         known["extra"] = {**(known.get("extra") or {}), "origin": origin}
         self.log(level, message, *args, **known)
