@@ -102,6 +102,9 @@ class PaperDeployer(Deployer):
         for name, state in self.retrieve_pipeline_state(pipeline_name).items():
             PluginHost.default().deployment_changed(DeployedRef(pipeline_name, name), state.name, "told")
         PluginHost.default().deployment_changed(DeployedRef("other", "other.x"), "Failed", "")
+        if Path("shredder").exists():
+            PluginHost.default().deployment_changed(DeployedRef(pipeline_name, name), "NotExisting", "")
+            self._paper.write_text("{}")
 
 
 @hookimpl
@@ -207,6 +210,14 @@ shop.reader: 1 -> 3 members (replicationFactor 0 -> 2), run abc
     assert asked(project) == [{"scale": "shop.reader", "members": 3}]
     refused = on_paper("scale", "shop.writer", "3")
     assert (refused.returncode, refused.stderr) == (1, "pypz: error: PaperDeployer cannot scale what it has deployed\n")
+
+
+def test_a_pipeline_that_somebody_removes_meanwhile_has_not_completed(on_paper: Any, project: Path) -> None:
+    on_paper("deploy", "shop:ShopPipeline", "--name", "readers")
+    (project / "shredder").touch()
+    attached = on_paper("attach", "readers")
+    assert attached.returncode == 1
+    assert "pypz: not completed: readers." in attached.stderr
 
 
 def test_a_long_name_leaves_room_for_the_state(pypz: Any) -> None:

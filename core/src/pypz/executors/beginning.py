@@ -1,6 +1,6 @@
 """Begins or joins a run in a thread of its own, so that an interrupt need not wait for a location that does not answer.
 
-Nothing here raises into the thread that connects: a connection that is given up is finished and let go of by its thread.
+Nothing here raises into the thread that connects: a connection that is given up is let go of by its thread.
 """
 
 from __future__ import annotations
@@ -64,6 +64,12 @@ class Beginning:
                 self._result.put(result)
                 return
         if isinstance(result, PipelineRun):
+            self._let_go(result)
+
+    @staticmethod
+    def _let_go(run: PipelineRun) -> None:
+        """A run of the whole ends with who began it; that of a member, such as a pod, goes on: it may be started again."""
+        if not run.is_lone:
             with contextlib.suppress(PypzError):  # nobody is left to be told; the next start finds a run without beats
-                result.finish("interrupted")
-            result.close()
+                run.finish("interrupted")
+        run.close()

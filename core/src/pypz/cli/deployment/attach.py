@@ -45,9 +45,10 @@ def attach(
 
 def stay(deployer: Deployer, pipeline: str) -> int:
     """Stay with a pipeline and show its states; gives the exit code."""
-    with _shown(pipeline):
+    with _shown(pipeline) as observer:
         deployer.attach(pipeline)
-    states = deployer.retrieve_pipeline_state(pipeline)
+    # One that is not deployed any more was removed meanwhile: what was seen last counts.
+    states = deployer.retrieve_pipeline_state(pipeline) or observer.states()
     bad = [name for name, state in states.items() if state is not DeploymentState.Completed]
     if bad:
         stderr().print(f"pypz: not completed: {', '.join(bad)}")
@@ -74,6 +75,11 @@ class _Observer:
             sys.stdout.write(f"{member.name}: {state}{f': {reason}' if reason else ''}\n")
             sys.stdout.flush()
 
+    def states(self) -> dict[str, DeploymentState]:
+        """The members as they were told of last."""
+        with self._lock:
+            return {name: status.state for name, status in self._members.items()}
+
     def table(self) -> Table:
         """The members as they are now."""
         with self._lock:
@@ -81,7 +87,7 @@ class _Observer:
 
 
 @contextlib.contextmanager
-def _shown(pipeline: str) -> Iterator[None]:
+def _shown(pipeline: str) -> Iterator[_Observer]:
     """Show what observers are told of the pipeline, as long as the block runs: a table on a terminal, lines elsewhere."""
     from rich.live import Live
 
@@ -91,7 +97,7 @@ def _shown(pipeline: str) -> Iterator[None]:
     host.register(observer, f"attach-{id(observer):x}")
     try:
         with live if stderr().is_terminal else contextlib.nullcontext():
-            yield
+            yield observer
             host.flush(LAST_NEWS_S)
     finally:
         host.unregister(observer)

@@ -401,6 +401,11 @@ class PipelineRun:
         for session in sessions:
             session.interrupt()
 
+    @property
+    def is_lone(self) -> bool:
+        """Whether a single member takes part here: the run belongs to others, too, and it does not end it by itself."""
+        return self._is_lone
+
     def finish(self, outcome: Literal["finished", "failed", "interrupted"]) -> None:
         """The whole has ended: written to each location, told to observers."""
         self.host.pipeline_finished(self._ref, outcome)
