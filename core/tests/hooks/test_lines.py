@@ -168,6 +168,8 @@ def test_secrets_are_masked_and_long_texts_cut(make: Callable[..., MemberLog], l
     assert "hunter" not in listener.texts[1]
     member.info("y" * (LONGEST_TEXT + 5))
     assert listener.texts[2] == "y" * LONGEST_TEXT + "... (5 more characters)"
+    ContextLogger(member, "user hunter2", "z" * (LONGEST_TEXT + 1)).info("in")
+    assert listener.told[3].context == ("user ***", "z" * LONGEST_TEXT + "... (1 more characters)")
 
 
 def test_what_cannot_be_shown_harms_nobody(make: Callable[..., MemberLog], listener: Listener) -> None:

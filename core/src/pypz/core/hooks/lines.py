@@ -164,9 +164,8 @@ class MemberLog:
             self._tell(logging.WARNING, f"{lines} left out here: too many in a second", ())
 
     def _tell(self, level: int, text: str, context: tuple[str, ...]) -> None:
-        text = self._masked(text)
-        if len(text) > LONGEST_TEXT:
-            text = f"{text[:LONGEST_TEXT]}... ({len(text) - LONGEST_TEXT} more characters)"
+        text = self._shown(text)
+        context = tuple(self._shown(str(part)) for part in context)
         with self._lock:
             if self._is_closed:
                 return
@@ -182,3 +181,9 @@ class MemberLog:
             )
             if not self._host.log(record):
                 self._dropped += 1
+
+    def _shown(self, text: str) -> str:
+        text = self._masked(text)
+        if len(text) > LONGEST_TEXT:
+            return f"{text[:LONGEST_TEXT]}... ({len(text) - LONGEST_TEXT} more characters)"
+        return text
