@@ -90,7 +90,15 @@ def test_a_yaml_file_comes_back_as_the_pipeline_it_describes(project: Path) -> N
         ("somewhere", "names no pipeline: expected package.module:Class, or a YAML file$"),
         ("shop:ShopPipelin", "is no pipeline; meant shop:ShopPipeline?"),
         ("shop:Writer", "is no pipeline; meant shop:"),
-        ("nowhere:X", "there is no module 'nowhere'; modules are looked for in"),
+        ("deep/inner.py", "names no pipeline: .*; meant deep.inner:DeepPipeline[?]"),
+        ("src/deep/inner.py", "names no pipeline: .*; meant deep.inner:DeepPipeline[?]"),
+        ("deep.inner", "names no pipeline: .*; meant deep.inner:DeepPipeline[?]"),
+        (
+            "src/deep/inner.py:DeepPipeline",
+            "there is no module 'src/deep/inner.*; meant 'deep.inner'[?]; modules are looked",
+        ),
+        ("shop.py:ShopPipeline", "there is no module 'shop.py'; meant 'shop'[?]"),
+        ("nowhere:X", "there is no module 'nowhere'; modules are looked for in .*, in src there, and"),
         ("shop.deep:X", "there is no module 'shop.deep'"),
         ("broken:X", r"module 'broken' cannot be imported: ZeroDivisionError: .*\(broken.py, line 1\)"),
         ("typo:X", r"module 'typo' cannot be imported: ModuleNotFoundError: .*'no_such'.*\(typo.py, line 1\)"),
@@ -103,6 +111,8 @@ def test_a_yaml_file_comes_back_as_the_pipeline_it_describes(project: Path) -> N
     ],
 )
 def test_a_target_that_is_none_tells_the_way_out(project: Path, target: str, words: str) -> None:
+    (project / "src" / "deep").mkdir(parents=True)
+    (project / "src" / "deep" / "inner.py").write_text("class DeepPipeline(Pipeline): ...")
     (project / "broken.py").write_text("1 / 0")
     (project / "typo.py").write_text("import no_such")
     (project / "list.yaml").write_text("- a")

@@ -177,7 +177,9 @@ def _import(name: str) -> ModuleType:
         raise
     except BaseException as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
-            hint = f"; modules are looked for in {Path.cwd()} and among the installed packages"
+            dotted = name.removesuffix(".py").replace("/", ".").removeprefix("src.")
+            hint = f"; meant {dotted!r}?" if dotted != name else ""
+            hint += f"; modules are looked for in {Path.cwd()}, in src there, and among the installed packages"
             raise ConfigurationError(f"there is no module {error.name!r}{hint}") from error
         frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename][1:]
         where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
@@ -189,8 +191,10 @@ def _import(name: str) -> ModuleType:
 def _meant_by(target: str) -> str:
     """What a Python file, a module or a dotted class was probably meant to be."""
     parts = list(Path(target).with_suffix("").parts) if target.endswith(".py") else target.split(".")
+    parts = parts[1:] if parts[:1] == ["src"] else parts
     for module, wanted in ((parts, ""), (parts[:-1], parts[-1] if parts else "")):
-        classes = pipelines_in(Path(f"{'/'.join(module)}.py")) if module else []
+        paths = [Path(source, *module[:-1], f"{module[-1]}.py") for source in ("src", ".")] if module else []
+        classes = next(filter(None, map(pipelines_in, paths)), [])
         if classes:
             near = difflib.get_close_matches(wanted, classes, 1) or classes
             return f"; meant {'.'.join(module)}:{near[0]}?"
