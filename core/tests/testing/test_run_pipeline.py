@@ -108,6 +108,14 @@ def test_what_does_not_end_is_interrupted_and_said(run_pipeline: Run) -> None:
         run_pipeline(Endless, timeout_s=0.3)
 
 
+@pytest.mark.parametrize("given", ["abc", b"abc", {"n": 1}])
+def test_one_record_that_is_fed_without_a_list_is_refused(run_pipeline: Run, given: Any) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"feed\['numbers'\] is a (str|bytes|dict), expected a list of records"
+    ):
+        run_pipeline(Doubler, feed={"numbers": given})
+
+
 def test_names_that_are_not_there_are_told_with_those_that_are(run_pipeline: Run) -> None:
     with pytest.raises(ConfigurationError, match="no input port 'number' to feed, expected one of numbers"):
         run_pipeline(Doubler, feed={"number": [1]})

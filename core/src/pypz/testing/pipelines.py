@@ -165,10 +165,13 @@ class PipelineBench:
         """Have records sent to input ports, each by a writer of its own, which then ends.
 
         Raises:
-            ConfigurationError: There is no such port; tells those that are there.
+            ConfigurationError: There is no such port; tells those that are there. Or its records are no list.
         """
         for number, (name, given) in enumerate(records.items()):
             port = self._port(name, "in")
+            if isinstance(given, str | bytes | Mapping):  # their parts would be taken for records
+                text = f"feed[{name!r}] is a {type(given).__name__}, expected a list of records"
+                raise ConfigurationError(f"{text}; for one record write [...] around it")
             feeder = _Feeder(f"fed_{number}", context=self._pipeline)
             setattr(self._pipeline, f"fed_{number}", feeder)
             feeder.records = list(given)
