@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import os
 import time
@@ -138,7 +139,8 @@ class Rescaling:
     @contextlib.contextmanager
     def _opened(self, config: str, job: Manifest) -> Iterator[tuple[Scaling, str]]:
         """The operator's channels as seen from here, and the pipeline's description as it is to be."""
-        pipeline: Pipeline = Pipeline.create_from_string(config, mock_nonexistent=True)
+        with contextlib.redirect_stderr(io.StringIO()):  # nothing of the operators' classes is needed here
+            pipeline: Pipeline = Pipeline.create_from_string(config, mock_nonexistent=True)
         operator: Operator = Internals(pipeline).nested_instances[self._name]
         operator.set_parameter("replicationFactor", self._members - 1)
         run = job["metadata"]["annotations"][RUN]
