@@ -38,7 +38,9 @@ def ref(name: str) -> OperatorRef:
 def tell_figures(model: PipelineModel, name: str, port: str, records: int, lag: int | None = None) -> None:
     at = PortRef(ref(name), port, "in" if port == "in" else "out", ("p.reader.in",))
     model.channel_status(
-        ChannelStatus(at, "p.reader.in", "open", records, 1, 10, lag_entries=lag, waits_for="writer" if lag else "")
+        ChannelStatus(
+            at, "p.reader.in", "open", records, records, 10, lag_entries=lag, waits_for="writer" if lag else ""
+        )
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -388,6 +389,16 @@ def test_a_reader_that_works_long_on_what_it_takes_is_known_as_slow_by_its_secon
     assert tell(20, 30, 4) == (0.0, 12.0)  # the next batch was taken after 12 s
     assert tell(20, 0, 3) == (0.0, 12.0)  # all is done: nothing waits, so time passes without news of its pace
     assert tell(30, 5, 500) == (0.0, 12.0)
+
+
+def test_entries_that_hold_several_records_are_no_bound_for_records(model: PipelineModel) -> None:
+    reader = ref("p.reader")
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.operator_state_changed(reader, "StateOperationRunning")
+    model.channel_status(status(reader, 6000, lag=(None, 14)))
+    assert member(model.frame(), "p.reader").ports[0].lag.words == "<=14"  # so far each block has held one
+    model.channel_status(replace(status(reader, 6001, lag=(None, 15)), blocks=12))
+    assert member(model.frame(), "p.reader").ports[0].lag.words == ">=15"
 
 
 def test_words_of_members_and_pods_cannot_move_the_cursor(model: PipelineModel) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
 from pypz.sniffer.frames import PlannedOperator, PlannedPort
@@ -61,6 +62,21 @@ def test_changes_are_told_until_the_run_ends() -> None:
         "p: finished after 0:00",
     ]
     assert lines[-2].startswith("reader.in: closed 30 records")
+
+
+def test_a_port_with_several_channels_names_each() -> None:
+    model = PipelineModel("p", PLAN)
+    model.pipeline_started(PipelineRef("p", "r1"))
+    for channel in ("p.a.in", "p.b.in"):
+        model.channel_status(replace(status(30, "closed"), channel=channel))
+    model.operator_finished(ref(), 0)
+    model.pipeline_finished(PipelineRef("p", "r1"), "finished")
+    lines = Lines()
+    PlainViewer(model, lines.write).run()
+    assert [line.split(":")[0] for line in lines if ": closed 30 records" in line] == [
+        "reader.in a.in",
+        "reader.in b.in",
+    ]
 
 
 def test_a_run_that_had_ended_is_told_with_its_final_counts() -> None:

@@ -56,6 +56,8 @@ class LagView:
     entries: int | None = None
     is_old: bool = False
     """Its member has given no sign of life for a while, or has not ended well: more may wait by now."""
+    is_in_blocks: bool = False
+    """An entry holds several records, so that entries are no bound for them."""
 
     @property
     def words(self) -> str:
@@ -67,11 +69,15 @@ class LagView:
         ('0', '0', '')
         >>> LagView(records=12, is_old=True).words, LagView(0, 0, is_old=True).words
         ('>=12', '?')
+        >>> LagView(entries=3, is_in_blocks=True).words
+        '>=3'
         """
         if self.is_old:
             return f">={self.records:,}" if self.records else "?"
         if self.records or (self.records == 0 and not self.entries):
             return f"{self.records:,}"
+        if self.entries and self.is_in_blocks:
+            return f">={self.entries:,}"
         return "" if self.entries is None else f"<={self.entries:,}" if self.entries else "0"
 
     def __add__(self, other: LagView) -> LagView:
@@ -80,7 +86,8 @@ class LagView:
         if not mine or not theirs:
             return self if mine else other
         records = None if self.records is None or other.records is None else self.records + other.records
-        return LagView(records, (self.entries or 0) + (other.entries or 0), self.is_old or other.is_old)
+        entries = (self.entries or 0) + (other.entries or 0)
+        return LagView(records, entries, self.is_old or other.is_old, self.is_in_blocks or other.is_in_blocks)
 
     @property
     def _told(self) -> bool:

@@ -446,7 +446,9 @@ def _lag_of(told: ChannelStatus, is_old: bool) -> LagView:
     """Lag that is old is at best a lower bound, and 0 no news at all."""
     if told.lag_records is None and told.lag_entries is None:
         return LagView()
-    return LagView(told.lag_records or None, None, True) if is_old else LagView(told.lag_records, told.lag_entries)
+    if is_old:
+        return LagView(told.lag_records or None, None, True)
+    return LagView(told.lag_records, told.lag_entries, is_in_blocks=told.records > told.blocks)
 
 
 def _is_old(start: Start, port_state: str, now: float) -> bool:

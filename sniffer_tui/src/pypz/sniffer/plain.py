@@ -98,7 +98,9 @@ class PlainViewer:
                 if self._told.get(f"{key} counts") != counts:
                     self._told[f"{key} counts"] = counts
                     self._figures_at[key] = now
-                    self._write(f"{name}.{port.name}: {', '.join(_figures(port, pipeline))}")
+                    several = sum(one.name == port.name for one in member.ports) > 1
+                    to = f" {port.channel.removeprefix(f'{pipeline}.')}" if several else ""
+                    self._write(f"{name}.{port.name}{to}: {', '.join(_figures(port, pipeline))}")
 
     def _line(self, key: str, text: str) -> None:
         if text and self._told.get(key) != text:
