@@ -609,6 +609,20 @@ def test_a_restart_that_is_killed_half_way_is_waited_for_and_goes_on_when_it_is_
     assert told[-1] == ("reader", DeploymentState.NotExisting)
 
 
+def test_a_job_that_is_too_large_to_be_kept_is_restarted_all_the_same(
+    api: ClusterApi, deployer: KubernetesDeployer
+) -> None:
+    pipeline = two("end", "wait")
+    settings = pipeline.reader.get_parameter("kubernetes")
+    settings["env"] = [*settings["env"], *({"name": f"V{n}", "value": "x" * 1000} for n in range(300))]
+    pipeline.reader.set_parameter("kubernetes", settings)
+    deployer.deploy(pipeline)
+    before = {job["metadata"]["name"]: job["metadata"]["uid"] for job in api.list("Job").items}
+    deployer.restart_operator("pipe.reader", force=True)
+    after = {job["metadata"]["name"]: job["metadata"]["uid"] for job in api.list("Job").items}
+    assert {name for name in before if before[name] != after[name]} == {"pipe-reader"}
+
+
 def test_ctrl_c_detaches_without_destroying_and_needs_no_class_of_the_pipeline(
     api: ClusterApi, deployer: KubernetesDeployer
 ) -> None:

@@ -14,6 +14,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from pypz.core.channels.port import channel_ports_of
 from pypz.core.channels.retiring import Place, places_at
@@ -45,6 +46,8 @@ from pypz.utils.k8s.errors import DeploymentException, DeploymentNotFoundExcepti
 
 ENDED: tuple[str, ...] = ("Succeeded", "Failed")
 """Phases of pods that run no more."""
+MAX_KEPT_BYTES: Final = 240_000
+"""Bytes of a Job's manifest that is kept as an annotation: all of an object are 262,144 at most (Kubernetes)."""
 
 
 class Rescaling:
@@ -252,6 +255,11 @@ class Rescaling:
 
 
 def note_down(api: ClusterApi, owner: Manifest, job: Manifest | None) -> None:
-    """Keep the manifest of a Job with its pipeline, as long as it may be gone; None: it is there again."""
+    """Keep the manifest of a Job with its pipeline, as long as it may be gone; None: it is there again.
+
+    One that is too large is not kept: then what dies half way leaves the pipeline to be deployed anew.
+    """
     kept = None if job is None else json.dumps(renewed(job))
+    if kept is not None and len(kept.encode()) > MAX_KEPT_BYTES:
+        kept = None
     api.patch("ConfigMap", owner["metadata"]["name"], {"metadata": {"annotations": {SCALING: kept}}})
