@@ -5,8 +5,8 @@
 The bare loop is a thread with confluent-kafka's Producer and one with its Consumer, fastavro in between, acks=all and
 idempotent as pypz has it, in two shapes: a record per message, against which pypz sends records one by one; and arrays of
 1,000 records per message, against which it sends lists of 1,000. Lists framed by record, without a goal, are set against the
-first shape. The runs alternate. Each is timed from its first record
-sent to its last one received. Ends with 1 when pypz makes less than half of its peer's speed in either shape, by the
+first shape. The runs alternate. Each is timed from its first record sent to its last one received. Sending lists and
+receiving them are told apart, too. Ends with 1 when pypz makes less than half of its peer's speed in either shape, by the
 medians; with 2 without a broker. ``--profile`` writes what cProfile sees of the reading operator's thread.
 """
 
@@ -76,6 +76,28 @@ class TimedLines(Pipeline):
         self.reader.input_port.connect(self.writer.output_port)
 
 
+class OneAfterTheOther(TimedLines):
+    """The reader begins when the writer has sent everything."""
+
+    def __init__(self, name: str, *args: object, **kwargs: object) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.sent = threading.Event()
+        self.sent_at = 0.0
+        close, run = self.writer.output_port._on_port_close, self.reader._on_running
+
+        def note_end() -> bool:
+            self.sent_at = time.perf_counter()
+            self.sent.set()
+            return close()
+
+        def wait_first() -> bool | None:
+            self.sent.wait(TIMEOUT_S)
+            return run()
+
+        self.writer.output_port._on_port_close = note_end  # type: ignore[method-assign]
+        self.reader._on_running = wait_first  # type: ignore[method-assign]
+
+
 def run_pypz(location: str, count: int, step: int, framing: str = "batch") -> float:
     """Give the seconds of one run by pypz."""
     pipeline = TimedLines(f"rate_{uuid.uuid4().hex[:6]}")
@@ -85,6 +107,16 @@ def run_pypz(location: str, count: int, step: int, framing: str = "batch") -> fl
     PipelineExecutor(pipeline).start()
     assert pipeline.reader.count == count
     return pipeline.reader.ended - pipeline.writer.began
+
+
+def run_pypz_apart(location: str, count: int) -> tuple[float, float]:
+    """Give the seconds of sending lists, and of receiving what was sent."""
+    pipeline = OneAfterTheOther(f"rate_{uuid.uuid4().hex[:6]}")
+    pipeline.set_parameter(">>channelLocation", location)
+    pipeline.writer.count, pipeline.writer.step = count, STEP
+    PipelineExecutor(pipeline).start()
+    assert pipeline.reader.count == count
+    return pipeline.sent_at - pipeline.writer.began, pipeline.reader.ended - pipeline.sent_at
 
 
 class Bare:
@@ -98,22 +130,8 @@ class Bare:
 
     def run(self, count: int, step: int) -> float:
         """Give the seconds of one run; step 1 is a record per message."""
-        topic = f"rate-{uuid.uuid4().hex[:6]}"
-        self._admin.create_topics([NewTopic(topic, 1, -1)])[topic].result(30)
-        producer = Producer(self._servers | {"acks": "all", "enable.idempotence": True, "linger.ms": 5})
-        producer.list_topics(topic, timeout=10)
-        consumer = Consumer(
-            self._servers
-            | {
-                "group.id": topic,
-                "enable.auto.commit": False,
-                "auto.offset.reset": "error",
-                "fetch.queue.backoff.ms": 5,
-            }
-        )
-        consumer.list_topics(topic, timeout=10)
-        consumer.assign([TopicPartition(topic, 0, 0)])
-        consumer.consume(1, 0.5)
+        topic = self._make_topic()
+        producer, consumer = self._producer(topic), self._consumer(topic)
         write, read = (self._write_one, self._read_one) if step == 1 else (self._write_many, self._read_many)
         ended: list[float] = []
         reading = threading.Thread(target=lambda: ended.append(self._receive(consumer, count, read)))
@@ -125,6 +143,47 @@ class Bare:
         consumer.close()
         self._admin.delete_topics([topic])[topic].result(30)
         return ended[0] - began
+
+    def run_apart(self, count: int) -> tuple[float, float]:
+        """Give the seconds of sending arrays, and of receiving what was sent."""
+        topic = self._make_topic()
+        producer = self._producer(topic)
+        began = time.perf_counter()
+        self._write_many(producer, topic, count)
+        producer.flush(TIMEOUT_S)
+        sent = time.perf_counter()
+        consumer = self._consumer(topic, wait_s=0)
+        began_to_read = time.perf_counter()
+        ended = self._receive(consumer, count, self._read_many)
+        consumer.close()
+        self._admin.delete_topics([topic])[topic].result(30)
+        return sent - began, ended - began_to_read
+
+    def _make_topic(self) -> str:
+        topic = f"rate-{uuid.uuid4().hex[:6]}"
+        self._admin.create_topics([NewTopic(topic, 1, -1)])[topic].result(30)
+        return topic
+
+    def _producer(self, topic: str) -> Producer:
+        producer = Producer(self._servers | {"acks": "all", "enable.idempotence": True, "linger.ms": 5})
+        producer.list_topics(topic, timeout=10)
+        return producer
+
+    def _consumer(self, topic: str, wait_s: float = 0.5) -> Consumer:
+        consumer = Consumer(
+            self._servers
+            | {
+                "group.id": topic,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "fetch.queue.backoff.ms": 5,
+            }
+        )
+        consumer.list_topics(topic, timeout=10)
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        if wait_s:
+            consumer.consume(1, wait_s)
+        return consumer
 
     def _write_one(self, producer: Producer, topic: str, count: int) -> None:
         for number in range(count):
@@ -202,6 +261,13 @@ def main() -> int:
             f"{given.records:,} records {how}: pypz {statistics.median(ours):,.0f} a second "
             f"({min(ours):,.0f} to {max(ours):,.0f}); bare loop, {peer}: {statistics.median(theirs):,.0f} "
             f"({min(theirs):,.0f} to {max(theirs):,.0f}); ratio {ratio:.2f}, goal {GOAL if framing == 'batch' else 'none'}"
+        )
+    apart = [(run_pypz_apart(given.location, given.records), bare.run_apart(given.records)) for _ in range(given.runs)]
+    for place, part in enumerate(("sending alone", "receiving alone")):
+        rate, peer_rate = (statistics.median(given.records / run[side][place] for run in apart) for side in (0, 1))
+        print(
+            f"{given.records:,} records in lists of {STEP}, {part}: pypz {rate:,.0f} a second; bare loop {peer_rate:,.0f}; "
+            f"ratio {rate / peer_rate:.2f}, no goal"
         )
     if profile is not None:
         profile.dump_stats(given.profile)

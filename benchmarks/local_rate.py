@@ -25,7 +25,7 @@ from contextlib import closing
 from pathlib import Path
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
-from kafka_rate import STEP, TIMEOUT_S, TimedLines
+from kafka_rate import STEP, TIMEOUT_S, OneAfterTheOther, TimedLines
 from lines import SCHEMA
 from machine import print_machine
 
@@ -37,28 +37,6 @@ SHARE = 0.5
 """Of the bare loop's speed."""
 ROWS = 10
 """Of one transaction of the bare loop."""
-
-
-class OneAfterTheOther(TimedLines):
-    """The reader begins when the writer has sent everything."""
-
-    def __init__(self, name: str, *args: object, **kwargs: object) -> None:
-        super().__init__(name, *args, **kwargs)
-        self.sent = threading.Event()
-        self.sent_at = 0.0
-        close, run = self.writer.output_port._on_port_close, self.reader._on_running
-
-        def note_end() -> bool:
-            self.sent_at = time.perf_counter()
-            self.sent.set()
-            return close()
-
-        def wait_first() -> bool | None:
-            self.sent.wait(TIMEOUT_S)
-            return run()
-
-        self.writer.output_port._on_port_close = note_end  # type: ignore[method-assign]
-        self.reader._on_running = wait_first  # type: ignore[method-assign]
 
 
 def run_pypz(location: str, count: int) -> dict[str, float]:
