@@ -169,6 +169,10 @@ def test_a_location_alone_is_enough_and_a_look_has_an_exit_code(
     elsewhere: Elsewhere, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name, place = elsewhere.name, elsewhere.location
+    with pytest.raises(typer.Exit) as ended:
+        sniff(place, name=name, once=True)
+    assert ended.value.exit_code == 4
+    assert capsys.readouterr().err.endswith("is known there yet\n")
     elsewhere.gate.touch()
     elsewhere.start()
     assert elsewhere.wait() == 0

@@ -122,7 +122,13 @@ def sniff(
             if faults := set_given(pipeline, parameter or []):
                 raise SeveralFaultsError(faults)
         elif location is not None:
-            pipeline = pipeline_at(location, name or _chosen(location), lambda text: stderr().print(f"pypz: {text}"))
+
+            def tell_of_absence(text: str) -> None:
+                stderr().print(f"pypz: {text.removesuffix('; waits for one') if once else text}")
+                if once:  # one look, and nothing to look at
+                    raise typer.Exit(EXIT_CODES[Verdict.UNSEEN])
+
+            pipeline = pipeline_at(location, name or _chosen(location), tell_of_absence)
         else:
             pipeline = load_pipeline(target, name, parameter or [], mock_nonexistent=True)
             for warning in unexpected(pipeline, parameter or []):
