@@ -18,7 +18,7 @@ from rich.text import Text
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.events import Resize
+from textual.events import Event, InputEvent, Resize
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
@@ -27,6 +27,7 @@ from pypz.sniffer.frames import Selection
 from pypz.sniffer.model import PipelineModel
 from pypz.sniffer.picture import Picture, settled
 from pypz.sniffer.reasons import diagnose
+from pypz.sniffer.screen import garbage
 from pypz.sniffer.screen.header import brief_of, title_of
 from pypz.sniffer.screen.help import HelpScreen
 from pypz.sniffer.screen.pane import Pane, Place, Watched
@@ -154,6 +155,7 @@ class SnifferApp(App[None]):
         self._arranging = asyncio.Lock()
         self._rests_until = 0.0
         self._searched = ""
+        self._garbage = garbage.GarbageSearch()
         self._screen_size = self.size
         self.frames_drawn = 0
         """Pictures drawn so far, at most five a second."""
@@ -177,6 +179,18 @@ class SnifferApp(App[None]):
         self._screen_size = self.size
         await self._open(PANES[0])
         self.set_interval(FRAME_INTERVAL_S, self._tick_unless_resting)
+        self._garbage.begin()
+        self.set_interval(garbage.INTERVAL_S, self._garbage.look)
+
+    def on_unmount(self) -> None:
+        """Leave the process as it was."""
+        self._garbage.end()
+
+    async def on_event(self, event: Event) -> None:
+        """Note that somebody is at the keys."""
+        if isinstance(event, InputEvent):
+            self._garbage.note_key()
+        await super().on_event(event)
 
     @property
     def picture(self) -> Picture:
