@@ -64,6 +64,26 @@ def test_seeking_while_blocks_come_gives_exactly_what_follows(
         assert texts(found) == [str(number) for number in range(start, start + len(found))]
 
 
+def test_lag_grows_while_the_reader_takes_nothing(
+    channel: ChannelInfo, open_client: OpenClient, block: MakeBlock
+) -> None:
+    """What the consumer has fetched ahead is full long before the end; the lag tells of all that waits."""
+    client, other = open_client(), open_client()
+    reader = client.reader(channel, "group", [0])
+    reader.seek(0, "first")
+    writer = other.writer(channel)
+    for count in (40, 20):  # blocks of half a megabyte: more than is taken ahead; then some that nothing is fetched for
+        before = reader.lag()[0]
+        for _ in range(count):
+            writer.write(0, block("x" * 500_000))
+        other.flush(30)
+        taken = len(client.read(1, 20)) if not before else 0
+        deadline, pause = time.monotonic() + 20, threading.Event()
+        while reader.lag()[0] != before + count - taken:
+            assert time.monotonic() < deadline, f"{reader.lag()} after {before} and {count} more"
+            pause.wait(0.05)
+
+
 def test_one_thread_reads_several_channels_and_groups(
     transport: KafkaTransport, channel: ChannelInfo, name: str, open_client: OpenClient, block: MakeBlock
 ) -> None:

@@ -28,6 +28,9 @@ BUSY_FOR_S: Final = 0.3
 """Seconds after a message that matters, a task or the start that count as busy (chosen)."""
 SILENT_S: Final = 10.0
 """Seconds without a message after which somebody looks whether there still is a topic (chosen)."""
+ENDS_S: Final = 1.0
+"""Seconds between two questions where partitions end, while nothing may be taken from the consumer: it hears of it only with
+what it fetches (chosen)."""
 AT_ONCE: Final = 256
 """Messages taken from the consumer's queue at once (chosen)."""
 WARM_S: Final = 2.0
@@ -141,12 +144,15 @@ class Puller:
     def _is_to_go_on(self) -> bool:
         while True:
             with self._state:
-                self._state.wait_for(lambda: self._stopping or self._tasks or self._may_pull())
+                has_come = self._state.wait_for(lambda: self._stopping or self._tasks or self._may_pull(), ENDS_S)
                 if self._stopping:
                     return False
-                if not self._tasks:
+                task = self._tasks.popleft() if self._tasks else None
+                if has_come and task is None:
                     return True
-                task = self._tasks.popleft()
+            if task is None:
+                self._ask_ends()
+                continue
             self._busy_until = time.monotonic() + BUSY_FOR_S
             try:
                 task(self._consumer)
@@ -170,6 +176,16 @@ class Puller:
             except KafkaException:
                 continue
             if found is not None and found[1] >= 0:
+                self.ends[place] = int(found[1])
+
+    def _ask_ends(self) -> None:
+        for place in self._assigned:
+            try:
+                found = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=ENDS_S)
+            except KafkaException as error:  # whoever is away is told of by what waits for it
+                log.debug("where %s ends is not known: %s", place, error)
+                return
+            if found is not None:
                 self.ends[place] = int(found[1])
 
     def _close(self) -> None:
