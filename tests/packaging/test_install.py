@@ -17,19 +17,22 @@ import importlib.util, pkgutil, sys
 from importlib.metadata import distribution
 name, *modules = sys.argv[1:]
 with_kit = importlib.util.find_spec("pytest") is not None
+without = [package for package, need in {"pypz.testing": "pytest", "pypz.sniffer.web.": "textual_serve"}.items()
+           if importlib.util.find_spec(need) is None]
 for module in modules:
-    if module == "pypz.testing" and not with_kit:
+    if module in without:
         continue
     package = importlib.import_module(module)
     for found in pkgutil.walk_packages(package.__path__, module + "."):
-        if not found.name.endswith(".__main__"):
+        if not found.name.endswith(".__main__") and not found.name.startswith(tuple(without)):
             importlib.import_module(found.name)
 for entry in distribution(name).entry_points:
     assert entry.group == "pytest11" and not with_kit or entry.load() is not None, entry
 for namespace in ("pypz", "pypz.plugins", "pypz.deployers"):
     assert getattr(sys.modules.get(namespace), "__file__", None) is None, namespace
 """
-"""Imports every module below the packages given and loads every entry point of the distribution given; the kit with pytest only."""
+"""Imports every module below the packages given and loads every entry point of the distribution given; what an extra is for
+only with what that extra brings."""
 
 PROBE_FIRST = """
 import importlib, os, sys
@@ -86,7 +89,8 @@ def together(built: dict[str, Built], pins: Path, tmp_path_factory: pytest.TempP
     """The Python of an environment that has everything, by way of the extras."""
     # By address: pip does not apply constraints that are addresses to a name with extras.
     everything = f"pypz[all,testing] @ {built['pypz'].wheel.as_uri()}"
-    return make_environment(tmp_path_factory.mktemp("together"), pins, everything)
+    screens = f"pypz-sniffer[web] @ {built['pypz-sniffer'].wheel.as_uri()}"
+    return make_environment(tmp_path_factory.mktemp("together"), pins, everything, screens)
 
 
 def test_the_extra_all_brings_every_distribution_and_they_work_side_by_side(

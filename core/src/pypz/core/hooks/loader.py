@@ -238,8 +238,9 @@ def _check_arguments(hook: str, function: Callable[..., Any]) -> None:
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name if name.startswith("pypz_") else f"pypz_{name}", HOOKS, 1)
-    hint = f"; meant {near[0]}?" if near else f"; contract {spec.CONTRACT} has {', '.join(HOOKS)}"
+    bare = {hook.removeprefix("pypz_"): hook for hook in HOOKS}
+    near = difflib.get_close_matches(name.removeprefix("pypz_"), bare, 1)
+    hint = f"; meant {bare[near[0]]}?" if near else f"; contract {spec.CONTRACT} has {', '.join(HOOKS)}"
     return f"unknown hook {name}{hint}"
 
 
