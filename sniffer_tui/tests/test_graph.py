@@ -198,12 +198,28 @@ async def test_z_tells_more_or_less_and_0_fits_again() -> None:
         assert seen == [first + 1, first + 2, first + 1, first, first + 1, first]
 
 
+async def test_t_and_g_go_from_the_graph_to_the_table_and_back() -> None:
+    async with screen(told(many()), (80, 24)) as (app, pilot, view):
+        for key, is_graph in (("t", False), ("g", True)):
+            await pilot.press(key)
+            await pilot.pause()
+            assert app.pane("graph").display is is_graph
+            assert app.pane("table").display is not is_graph
+        assert app.focused is view
+
+
 async def test_capital_hjkl_and_shift_with_arrows_pan_and_the_selection_is_brought_back_into_sight() -> None:
     async with screen(told(many()), (80, 24)) as (app, pilot, view):
         await pilot.press("L", "shift+right", "J")
         await pilot.pause()
         assert (view.scroll_offset.x, view.scroll_offset.y) == (16, min(4, view.max_scroll_y))
         await pilot.press("H", "K")
+        await pilot.pause()
+        assert (view.scroll_offset.x, view.scroll_offset.y) == (8, 0)
+        await pilot.press("shift+left", "shift+down")
+        await pilot.pause()
+        assert (view.scroll_offset.x, view.scroll_offset.y) == (0, min(4, view.max_scroll_y))
+        await pilot.press("shift+up", "L")
         await pilot.pause()
         assert (view.scroll_offset.x, view.scroll_offset.y) == (8, 0)
         await pilot.press("slash", *"op99", "enter")
