@@ -88,6 +88,7 @@ def test_a_client_whose_thread_has_ended_is_not_live() -> None:
         loop._thread.join(10)
         loop._closing = False
         found.append(health_of(sink))
+        loop.call(lambda: None)
 
     with pytest.raises(PipelineFailedError, match="the channel client's thread has ended"):
         looked_at(look)

@@ -44,6 +44,8 @@ class ClientLoop:
         self._failed = failed
         self._notice = notice
         self._tasks: deque[Callable[[], None]] = deque()
+        self._ending = threading.Lock()
+        self._has_ended = False
         self._event = clock.event()
         self._turned_at = time.monotonic()
         self._closing = False
@@ -51,7 +53,11 @@ class ClientLoop:
         self._thread.start()
 
     def call(self, task: Callable[[], T]) -> T:
-        """Run ``task`` on the client's thread and wait for its result."""
+        """Run ``task`` on the client's thread and wait for its result.
+
+        Raises:
+            WokenError: That thread has ended.
+        """
         if threading.current_thread() is self._thread:
             return task()
         future: Future[T] = Future()
@@ -62,10 +68,11 @@ class ClientLoop:
             except BaseException as error:  # noqa: BLE001  # carried over to the caller's thread
                 future.set_exception(error)
 
-        self._tasks.append(run)
+        with self._ending:
+            if self._has_ended:
+                raise WokenError("the channel client's thread has ended")
+            self._tasks.append(run)
         self.wake()
-        if not self._thread.is_alive() and not future.done():
-            raise WokenError("the channel client's thread has ended")
         return future.result()
 
     def post(self, task: Callable[[], None]) -> None:
@@ -120,6 +127,8 @@ class ClientLoop:
                     self._tasks.popleft()()
         finally:
             self.client.close(5.0)
+            with self._ending:
+                self._has_ended = True
             while self._tasks:
                 self._tasks.popleft()()
 
