@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pypz.core.channels.memory import MemoryTransport
+from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.channels.spi import StatusStream, Transport
 from pypz.core.channels.status import pack
 from pypz.core.commons.errors import ConfigurationError, TransportError

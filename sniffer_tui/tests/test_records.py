@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from pypz.abstracts.channel_ports import ChannelOutputPort
-from pypz.core.channels.retiring import places_of
+from pypz.core.channels.runs.retiring import places_of
 from pypz.core.commons.parameters import OptionalParameter
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.pipeline import Pipeline

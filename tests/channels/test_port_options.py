@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
-from pypz.core.channels.run import PipelineRun
+from pypz.core.channels.runs.run import PipelineRun
 from pypz.core.commons.errors import PipelineFailedError, RecordError, SchemaError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.operator import Operator
@@ -283,7 +283,7 @@ def test_a_record_without_key_is_refused_by_name_and_nothing_is_sent(line: Line,
 @pytest.mark.broker
 def test_other_clients_of_kafka_find_the_same_partition_for_a_key(kafka_line: Line) -> None:
     """librdkafka's own murmur2, in its partitioner, is the judge."""
-    from pypz.core.channels.partitioning import key_bytes, murmur2
+    from pypz.core.channels.ends.partitioning import key_bytes, murmur2
 
     kafka_line.sink.input_port.set_parameter("partitions", 7)
     PipelineExecutor(kafka_line).start(ExecutionMode.ResourceCreationOnly)

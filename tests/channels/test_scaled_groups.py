@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
-from pypz.core.channels.retiring import find_left, places_of
-from pypz.core.channels.run import PipelineRun
-from pypz.core.channels.scaling import Scaling
+from pypz.core.channels.runs.retiring import find_left, places_of
+from pypz.core.channels.runs.run import PipelineRun
+from pypz.core.channels.runs.scaling import Scaling
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.misc import BlankOperator
 from pypz.core.specs.pipeline import Pipeline

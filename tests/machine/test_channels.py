@@ -22,8 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
 from pypz.core.channels import pool
-from pypz.core.channels.run import PipelineRun
-from pypz.core.channels.session import MemberSession
+from pypz.core.channels.members.session import MemberSession
+from pypz.core.channels.runs.run import PipelineRun
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.misc import BlankOperator
 from pypz.core.specs.pipeline import Pipeline

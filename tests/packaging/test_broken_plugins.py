@@ -130,7 +130,7 @@ KINDS: Final = {
         loads=True,
     ),
     "scheme of another": Kind(
-        "from pypz.core.channels.memory import MemoryTransport\nPYPZ_SCHEMES = ('kafka',)\n"
+        "from pypz.core.channels.memory.transport import MemoryTransport\nPYPZ_SCHEMES = ('kafka',)\n"
         + TRANSPORT
         + "return MemoryTransport('broken') if location.startswith('kafka:') else None",
         r"scheme kafka: is answered by plugin 'broken' of test-broken, which is asked first; PYPZ_PLUGINS_DISABLED=broken",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
-from pypz.core.channels.memory import MemoryTransport
+from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.channels.spi import Guarantee, Member
 from pypz.core.specs.operator import Operator
 from pypz.core.specs.pipeline import Pipeline

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from core.tests.channels.beds import Bed
 
-from pypz.core.channels.memory import CAPABILITIES, MemoryTransport
+from pypz.core.channels.memory.transport import CAPABILITIES, MemoryTransport
 from pypz.core.commons.errors import ConfigurationError, PipelineFailedError
 from pypz.executors.commons import ExecutionMode
 from pypz.executors.pipeline.executor import PipelineExecutor

@@ -11,8 +11,8 @@ import pytest
 from core.tests.channels.beds import STEPS, Acting, Bed, Giver, Pair, Step, Taker
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
-from pypz.core.channels.checkpoints import CHECKPOINT_BYTES
-from pypz.core.channels.memory import _Client as MemoryClient
+from pypz.core.channels.members.checkpoints import CHECKPOINT_BYTES
+from pypz.core.channels.memory.transport import _Client as MemoryClient
 from pypz.core.channels.spi import MemberNote, Unit
 from pypz.core.commons.errors import CheckpointError, ConfigurationError, NotBuiltYetError, PipelineFailedError
 from pypz.core.specs.pipeline import Pipeline

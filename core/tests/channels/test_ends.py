@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pypz.core.channels.ends.reader import InputEnd
+from pypz.core.channels.ends.writer import OutputEnd, Part
 from pypz.core.channels.error_policy import FAIL, ErrorPolicy
 from pypz.core.channels.headers import Note, Origin, partitions_of_member
-from pypz.core.channels.memory import MemoryTransport
-from pypz.core.channels.reader import InputEnd
+from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.channels.roster import Writers
 from pypz.core.channels.spi import Block, ChannelInfo, ChannelSpec, Guarantee, Member, Unit
-from pypz.core.channels.writer import OutputEnd, Part
 from pypz.core.commons.errors import DecodeError
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from core.tests.channels.beds import Bed, Giver
 
-from pypz.core.channels.memory import _Reader as MemoryReader
+from pypz.core.channels.memory.transport import _Reader as MemoryReader
 from pypz.core.commons.errors import TransportError
 from pypz.core.hooks.events import ChannelStatus
 from pypz.core.hooks.host import PluginHost

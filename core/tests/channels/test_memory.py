@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pypz.core.channels.memory import MemoryTransport
+from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.channels.spi import Block, ChannelInfo, ChannelSpec, Committed, Guarantee, Member, Unit
 from pypz.core.commons.errors import ChannelGoneError, ConfigurationError, WokenError
 

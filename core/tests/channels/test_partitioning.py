@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pypz.abstracts.channel_ports import ChannelOutputPort
+from pypz.core.channels.ends.partitioning import Partitioner, by_partition, key_bytes, murmur2
+from pypz.core.channels.ends.reader import InputEnd
+from pypz.core.channels.ends.writer import OutputEnd, Part
 from pypz.core.channels.headers import FRAMINGS, Origin
-from pypz.core.channels.memory import MemoryTransport
-from pypz.core.channels.partitioning import Partitioner, by_partition, key_bytes, murmur2
-from pypz.core.channels.reader import InputEnd
+from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.channels.roster import Writers
 from pypz.core.channels.spi import ChannelSpec, Guarantee, Member
-from pypz.core.channels.writer import OutputEnd, Part
 from pypz.core.codecs.json import JsonCodec
 from pypz.core.commons.errors import RecordError
 
@@ -94,7 +94,7 @@ def test_a_record_without_the_field_is_refused_by_its_name(record: Any) -> None:
 
 def test_the_partition_is_the_same_in_another_process() -> None:
     records = [{"k": key} for key in ("a", "Zürich", 7, 2.5, None, True)]
-    code = f"from pypz.core.channels.partitioning import Partitioner; print(Partitioner('k').hashes({records!r}))"
+    code = f"from pypz.core.channels.ends.partitioning import Partitioner; print(Partitioner('k').hashes({records!r}))"
     shown = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

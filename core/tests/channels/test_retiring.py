@@ -11,9 +11,9 @@ import pytest
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
 from pypz.core.channels import pool
-from pypz.core.channels.memory import MemoryTransport
-from pypz.core.channels.retiring import Place, Retired, find_left, places_of, retire_member
-from pypz.core.channels.run import PipelineRun
+from pypz.core.channels.memory.transport import MemoryTransport
+from pypz.core.channels.runs.retiring import Place, Retired, find_left, places_of, retire_member
+from pypz.core.channels.runs.run import PipelineRun
 from pypz.core.channels.status import unpack
 from pypz.core.commons.errors import ConfigurationError, RunConflictError
 from pypz.core.hooks.host import PluginHost

@@ -11,8 +11,8 @@ import pytest
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
 from pypz.core.channels import pool
-from pypz.core.channels.memory import MemoryTransport
-from pypz.core.channels.run import PipelineRun
+from pypz.core.channels.memory.transport import MemoryTransport
+from pypz.core.channels.runs.run import PipelineRun
 from pypz.core.channels.status import StatusHub, pack, unpack
 from pypz.core.commons.errors import (
     ConfigurationError,

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
 from pypz.core.channels.headers import Note
-from pypz.core.channels.memory import MemoryTransport
-from pypz.core.channels.retiring import places_of
+from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.channels.roster import Roster, roster_key
-from pypz.core.channels.run import PipelineRun
-from pypz.core.channels.scaling import Scaled, Scaling
+from pypz.core.channels.runs.retiring import places_of
+from pypz.core.channels.runs.run import PipelineRun
+from pypz.core.channels.runs.scaling import Scaled, Scaling
 from pypz.core.channels.status import pack
 from pypz.core.commons.errors import ConfigurationError, RunConflictError
 from pypz.core.hooks.host import PluginHost

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
-from pypz.core.channels.run import SKIPPED_VARIABLE
+from pypz.core.channels.runs.run import SKIPPED_VARIABLE
 from pypz.core.specs.misc import BlankOperator
 from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.operator.executor import OperatorExecutor

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from core.tests.channels.beds import STEPS, Bed, Giver, Taker
 
-from pypz.core.channels.commits import AGAIN_S
-from pypz.core.channels.memory import _Client as MemoryClient
-from pypz.core.channels.run import PipelineRun
+from pypz.core.channels.members.commits import AGAIN_S
+from pypz.core.channels.memory.transport import _Client as MemoryClient
+from pypz.core.channels.runs.run import PipelineRun
 from pypz.core.channels.spi import Member, Unit
 from pypz.core.channels.status import pack
 from pypz.core.commons.clock import Clock

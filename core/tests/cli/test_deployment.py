@@ -19,7 +19,7 @@ DEPLOYER = '''
 import json
 from pathlib import Path
 
-from pypz.core.channels.scaling import Move, Scaled, ScalingPlan
+from pypz.core.channels.runs.scaling import Move, Scaled, ScalingPlan
 from pypz.core.hooks.events import DeployedRef
 from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.spec import hookimpl

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from pypz.cli.main import app
 from pypz.cli.peeking import ABSENT, field_of, read_condition
 from pypz.cli.target import load_pipeline
-from pypz.core.channels.memory import MemoryTransport
+from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.commons.errors import ConfigurationError
 from pypz.executors.commons import ExecutionMode
 from pypz.executors.operator.executor import OperatorExecutor

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from pypz.cli.graph import drawing, graph_of
 from pypz.cli.main import app
-from pypz.core.channels.memory import MemoryTransport
+from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.channels.spi import ChannelSpec
 
 LOOP = """

@@ -17,7 +17,7 @@ SCRIPT: Final = """
     import sys
     import threading
 
-    from pypz.core.channels.run import PipelineRun
+    from pypz.core.channels.runs.run import PipelineRun
     from pypz.core.specs.misc import (
         BlankInputPortPlugin, BlankOperator, BlankResourceHandlerPlugin, BlankServicePlugin
     )

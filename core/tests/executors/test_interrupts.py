@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pypz.core.channels.run import PipelineRun
+from pypz.core.channels.runs.run import PipelineRun
 from pypz.core.commons.errors import WokenError
 from pypz.executors.commons import ExecutionMode
 from pypz.executors.operator.executor import OperatorExecutor

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pypz.core.channels.run import PipelineRun
+from pypz.core.channels.runs.run import PipelineRun
 from pypz.core.commons.errors import (
     ConfigurationError,
     PipelineFailedError,

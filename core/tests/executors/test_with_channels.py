@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
-from pypz.core.channels.memory import MemoryTransport
+from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.commons.errors import PipelineFailedError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.misc import BlankOperator

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pypz.core.channels.memory import MemoryTransport
+from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.channels.spi import LogReader
 from pypz.core.commons.errors import TransportError
 from pypz.core.hooks import dispatcher, log_receiver

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pypz.core.channels.memory import MemoryTransport
+from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.channels.spi import Member, StatusEntry, StatusStream
 from pypz.core.commons.errors import TransportError
 from pypz.core.hooks import relay as relay_module

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
-from pypz.core.channels.memory import _Client as MemoryClient
+from pypz.core.channels.memory.transport import _Client as MemoryClient
 from pypz.core.channels.spi import Unit
 from pypz.core.commons.clock import PROCESS_CLOCK
 from pypz.core.commons.errors import ConfigurationError, TransportTimeoutError

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from core.tests.testing.retaining import RetainingTransport, forget_before, out_of_order
 
-from pypz.core.channels.memory import MemoryTransport
+from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.channels.spi import Transport
 from pypz.testing import TransportConformance
 from pypz.testing.transport.base import ForgetRead

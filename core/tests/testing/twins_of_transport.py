@@ -13,7 +13,7 @@ from core.tests.testing.faulty_transports import FAULTY
 from core.tests.testing.retaining import forget_before, out_of_order
 from core.tests.testing.twins import PATIENCE_S, twin_classes
 
-from pypz.core.channels.memory import MemoryTransport
+from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.channels.spi import Transport
 from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.spec import hookimpl

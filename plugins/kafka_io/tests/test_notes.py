@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pypz.core.channels.checkpoints import CHECKPOINT_BYTES
+from pypz.core.channels.members.checkpoints import CHECKPOINT_BYTES
 from pypz.core.channels.spi import Guarantee, Member, MemberNote, StatusStream, Unit
 from pypz.plugins.kafka_io.transport import KafkaTransport
 

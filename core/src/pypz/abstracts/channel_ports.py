@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
-from pypz.core.channels.decoding import SCHEMA_TIMEOUT_MS
+from pypz.core.channels.ends.decoding import SCHEMA_TIMEOUT_MS
+from pypz.core.channels.ends.partitioning import Partitioner, by_partition
+from pypz.core.channels.ends.writer import BLOCK_BYTES, OutputEnd, Part
 from pypz.core.channels.error_policy import parse_error_policy
 from pypz.core.channels.headers import BATCH, FRAMINGS, RECORD
-from pypz.core.channels.partitioning import Partitioner, by_partition
+from pypz.core.channels.members.session import MemberSession
 from pypz.core.channels.port import ChannelPort, Reading, Writing, has_scheme
-from pypz.core.channels.session import MemberSession
+from pypz.core.channels.runs.whole import check_number
 from pypz.core.channels.spi import Guarantee
-from pypz.core.channels.whole import check_number
-from pypz.core.channels.writer import BLOCK_BYTES, OutputEnd, Part
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PortClosedError, PypzError, RecordError
 from pypz.core.commons.faults import refuse

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pypz.cli.progress import Progress, Row, in_words
 from pypz.cli.screen import stderr
-from pypz.core.channels.whole import operators_of
+from pypz.core.channels.runs.whole import operators_of
 from pypz.core.hooks.host import PluginHost
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from pypz.cli.peeking import ABSENT, AbsentFields, Peek, Seen, chosen, codec_of_
 from pypz.cli.screen import as_json_line, stderr
 from pypz.cli.target import load_pipeline, split_names
 from pypz.core.channels.port import ChannelPort, channel_ports_of
-from pypz.core.channels.retiring import Place, places_at
-from pypz.core.channels.whole import address_of_port, namespace_of, operators_of, status_name
+from pypz.core.channels.runs.retiring import Place, places_at
+from pypz.core.channels.runs.whole import address_of_port, namespace_of, operators_of, status_name
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.hooks.host import PluginHost

@@ -22,7 +22,7 @@ from pypz.core.channels.headers import (
     WRITER,
     is_foreign,
 )
-from pypz.core.channels.retiring import Place
+from pypz.core.channels.runs.retiring import Place
 from pypz.core.channels.spi import BlockReader, ChannelInfo, Received
 from pypz.core.codecs.json import SCHEMA_TEXT
 from pypz.core.codecs.spi import Codec, Decoder

@@ -9,8 +9,8 @@ from typing import Any, Final
 from pypz.cli.given import nested_of
 from pypz.cli.parameters import Described, describe
 from pypz.core.channels.port import ChannelPort, channel_ports_of
-from pypz.core.channels.retiring import Place, places_at
-from pypz.core.channels.whole import address_of_port, faults_of, namespace_of, operators_of, status_name
+from pypz.core.channels.runs.retiring import Place, places_at
+from pypz.core.channels.runs.whole import address_of_port, faults_of, namespace_of, operators_of, status_name
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.errors import PypzError, SchemaError
 from pypz.core.commons.parameters import given_value

@@ -15,8 +15,8 @@ from pypz.cli.options import AsJson, Debug, Parameters, PipelineName
 from pypz.cli.screen import as_json_text, stdout
 from pypz.cli.target import load_pipeline, split_names
 from pypz.core.channels.port import channel_ports_of
-from pypz.core.channels.retiring import Left, Place, find_left, places_at, places_of, retire_member
-from pypz.core.channels.whole import namespace_of, operators_of
+from pypz.core.channels.runs.retiring import Left, Place, find_left, places_at, places_of, retire_member
+from pypz.core.channels.runs.whole import namespace_of, operators_of
 from pypz.core.commons.errors import ConfigurationError, RunConflictError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.operator import Operator

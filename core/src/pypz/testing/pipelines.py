@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from pypz.abstracts.channel_ports import ChannelInputPort, ChannelOutputPort
-from pypz.core.channels.memory import MemoryTransport
+from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.commons.clock import PROCESS_CLOCK, Clock
 from pypz.core.commons.errors import ConfigurationError, PipelineFailedError, TransportTimeoutError
 from pypz.core.commons.parameters import OptionalParameter

@@ -14,7 +14,7 @@ from pypz.cli.errors import told_plainly
 from pypz.cli.given import SeveralFaultsError, set_given, unexpected
 from pypz.cli.screen import stderr
 from pypz.cli.target import load_pipeline
-from pypz.core.channels.whole import status_name
+from pypz.core.channels.runs.whole import status_name
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.specs.pipeline import Pipeline
 from pypz.sniffer.deployment import Deployment

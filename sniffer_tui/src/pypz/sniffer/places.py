@@ -10,8 +10,8 @@ from typing import Final
 
 from pypz.core.channels.headers import names as listed
 from pypz.core.channels.port import has_scheme
+from pypz.core.channels.runs.standing_runs import open_runs_in
 from pypz.core.channels.spi import StatusEntry, Transport
-from pypz.core.channels.standing_runs import open_runs_in
 from pypz.core.channels.status import with_prefix
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.hooks.host import PluginHost

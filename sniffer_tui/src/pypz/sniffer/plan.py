@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from pypz.core.channels.port import ChannelPort, has_scheme
-from pypz.core.channels.whole import locations_of
+from pypz.core.channels.runs.whole import locations_of
 from pypz.core.specs.instance import Internals
 from pypz.core.specs.plugin import InputPortPlugin, OutputPortPlugin, PortPlugin
 from pypz.sniffer.frames import PlannedOperator, PlannedPort

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from pypz.core.channels.whole import status_name
+from pypz.core.channels.runs.whole import status_name
 from pypz.sniffer.documents import document_of, line_of
 from pypz.sniffer.feed import Feed, Location, check_reach, has_other_threads
 from pypz.sniffer.frames import Frame, Mood

@@ -17,7 +17,7 @@ from typing import Final
 from pypz.cli.peeking import FIRST_ANSWER_S, QUIET_S, Peek, Seen, is_data
 from pypz.core.channels.headers import count_of
 from pypz.core.channels.pool import address_of
-from pypz.core.channels.retiring import Place
+from pypz.core.channels.runs.retiring import Place
 from pypz.core.channels.spi import BlockReader, ChannelInfo, Received
 from pypz.core.codecs.spi import Codec
 from pypz.core.hooks.host import PluginHost

@@ -10,7 +10,7 @@ import typer
 from pypz.cli.deployment.place import KUBERNETES, Context, Debug, Kubeconfig, Namespace, Operator, To, deployer_at
 from pypz.cli.errors import told_plainly
 from pypz.cli.screen import stderr
-from pypz.core.channels.scaling import Scaled, ScalingPlan
+from pypz.core.channels.runs.scaling import Scaled, ScalingPlan
 
 
 def scale(

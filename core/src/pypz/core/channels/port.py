@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pypz.core.channels.error_policy import FAIL, ErrorPolicy
 
 if TYPE_CHECKING:
-    from pypz.core.channels.session import MemberSession
+    from pypz.core.channels.members.session import MemberSession
     from pypz.core.codecs.spi import Codec
     from pypz.core.hooks.host import PluginHost
 

@@ -25,7 +25,9 @@ def pypz_make_transport(location: str, options: Mapping[str, str]) -> Transport 
     name = rest.removeprefix("//")
     if not name:
         raise ConfigurationError(f"channel location {location!r} has no name; write for instance 'memory:demo'")
-    from pypz.core.channels.memory import MemoryTransport  # only where it is used: hook modules load in no time
+    from pypz.core.channels.memory.transport import (
+        MemoryTransport,  # only where it is used: hook modules load in no time
+    )
 
     return MemoryTransport(name, options)
 

@@ -18,7 +18,7 @@ from pypz.core.specs.instance import Instance, InstanceGroup
 from pypz.core.specs.plugin import InputPortPlugin, LoggerPlugin, OutputPortPlugin, Plugin
 
 if TYPE_CHECKING:
-    from pypz.core.channels.checkpoints import Checkpoints
+    from pypz.core.channels.members.checkpoints import Checkpoints
     from pypz.core.specs.dtos import InstanceDTO
     from pypz.core.specs.pipeline import Pipeline
 

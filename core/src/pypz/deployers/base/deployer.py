@@ -13,7 +13,7 @@ from pypz.deployers.base.state import DeploymentState, MemberStatus
 from pypz.executors.commons import ExecutionMode
 
 if TYPE_CHECKING:
-    from pypz.core.channels.scaling import Scaled, ScalingPlan
+    from pypz.core.channels.runs.scaling import Scaled, ScalingPlan
     from pypz.core.specs.operator import Operator
     from pypz.core.specs.pipeline import Pipeline
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
-from pypz.core.channels.run import PipelineRun
-from pypz.core.channels.session import MemberSession, Outcome
+from pypz.core.channels.members.session import MemberSession, Outcome
+from pypz.core.channels.runs.run import PipelineRun
 from pypz.core.commons.clock import PROCESS_CLOCK, Clock
 from pypz.core.commons.errors import FencedError, PypzError, WokenError
 from pypz.core.commons.loggers import ContextLoggerInterface

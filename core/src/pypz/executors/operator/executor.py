@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
-from pypz.core.channels.run import PipelineRun
+from pypz.core.channels.runs.run import PipelineRun
 from pypz.core.commons.clock import PROCESS_CLOCK, Clock
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.commons.parameters import given_value

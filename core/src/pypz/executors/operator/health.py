@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pypz.core.channels.session import MemberSession
+    from pypz.core.channels.members.session import MemberSession
     from pypz.core.specs.operator import Operator
 
 STALLED_AFTER_S: Final = 300.0

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
+from pypz.core.channels.members.session import MemberSession
 from pypz.core.channels.port import ChannelPort
-from pypz.core.channels.session import MemberSession
 from pypz.core.commons.errors import FencedError
 from pypz.core.specs.operator import Operator
 from pypz.core.specs.plugin import InputPortPlugin

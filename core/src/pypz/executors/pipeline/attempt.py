@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, Literal, Protocol, TypeVar
 
-from pypz.core.channels.run import PipelineRun
+from pypz.core.channels.runs.run import PipelineRun
 from pypz.core.commons.clock import PROCESS_CLOCK, Clock
 from pypz.core.commons.errors import PipelineFailedError, PypzError
 from pypz.executors.beginning import Beginning

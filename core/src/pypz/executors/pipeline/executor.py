@@ -8,7 +8,7 @@ from functools import partial
 from types import FrameType
 from typing import Any, Literal
 
-from pypz.core.channels.run import PipelineRun
+from pypz.core.channels.runs.run import PipelineRun
 from pypz.core.commons.clock import PROCESS_CLOCK, Clock
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.hooks.host import PluginHost

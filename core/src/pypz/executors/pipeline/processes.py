@@ -11,7 +11,7 @@ import threading
 import uuid
 from typing import Any, Final
 
-from pypz.core.channels.session import own_host
+from pypz.core.channels.members.session import own_host
 from pypz.core.channels.spi import StatusStream
 from pypz.core.hooks.events import OperatorRef
 from pypz.core.hooks.host import PluginHost

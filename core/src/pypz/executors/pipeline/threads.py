@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from pypz.core.channels.run import PipelineRun
+from pypz.core.channels.runs.run import PipelineRun
 from pypz.core.commons.clock import Clock
 from pypz.core.commons.errors import ConfigurationError, PipelineFailedError, RunConflictError
 from pypz.executors.commons import ExitCodes

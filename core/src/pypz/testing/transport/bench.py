@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import pytest
 
 from pypz.core.channels.port import channel_ports_of
+from pypz.core.channels.runs.whole import operators_of
 from pypz.core.channels.spi import (
     AssignmentListener,
     Block,
@@ -29,7 +30,6 @@ from pypz.core.channels.spi import (
     Transport,
     Unit,
 )
-from pypz.core.channels.whole import operators_of
 from pypz.core.commons.errors import PypzError
 from pypz.core.specs.pipeline import Pipeline
 from pypz.testing.promises import Worker, result_of

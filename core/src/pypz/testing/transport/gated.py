@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from pypz.core.channels.memory import MemoryTransport
+from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.channels.spi import Guarantee, Member
 from pypz.core.commons.errors import TransportTimeoutError
 from pypz.core.hooks.host import PluginHost

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pypz.core.channels.run import PipelineRun
+from pypz.core.channels.runs.run import PipelineRun
 from pypz.core.commons.errors import PypzError
 from pypz.core.hooks.events import ChannelStatus
 from pypz.core.hooks.host import PluginHost

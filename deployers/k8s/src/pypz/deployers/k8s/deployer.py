@@ -23,7 +23,7 @@ from pypz.utils.k8s.errors import DeployedClassNotFoundError, DeploymentTypeErro
 if TYPE_CHECKING:
     from kubernetes.client import Configuration
 
-    from pypz.core.channels.scaling import Scaled, ScalingPlan
+    from pypz.core.channels.runs.scaling import Scaled, ScalingPlan
 
 _LOG_OPTIONS: Final = {
     "container": "container",

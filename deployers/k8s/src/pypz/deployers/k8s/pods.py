@@ -6,7 +6,7 @@ import copy
 import math
 from typing import Any, Final
 
-from pypz.core.channels.run import SKIPPED_VARIABLE
+from pypz.core.channels.runs.run import SKIPPED_VARIABLE
 from pypz.core.commons.errors import ConfigurationError
 from pypz.deployers.k8s.api import Manifest
 from pypz.deployers.k8s.parameters import KubernetesParameter

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from pypz.core.channels.port import channel_ports_of
-from pypz.core.channels.retiring import Place, places_at
-from pypz.core.channels.scaling import Scaled, Scaling, ScalingPlan
-from pypz.core.channels.whole import address_of_port, status_name, whole_of
+from pypz.core.channels.runs.retiring import Place, places_at
+from pypz.core.channels.runs.scaling import Scaled, Scaling, ScalingPlan
+from pypz.core.channels.runs.whole import address_of_port, status_name, whole_of
 from pypz.core.commons.errors import ConfigurationError, TransportError
 from pypz.core.commons.secrets import conceal
 from pypz.core.hooks.host import PluginHost

@@ -18,7 +18,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widgets import Static
 
-from pypz.core.channels.whole import status_name
+from pypz.core.channels.runs.whole import status_name
 from pypz.sniffer.frames import Selection
 from pypz.sniffer.logs import LEVELS, LogBook, LogFeed, LogFilter, LogLine, PodFeed, own_context
 from pypz.sniffer.picture import Picture

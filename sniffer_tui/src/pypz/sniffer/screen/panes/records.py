@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 
 from pypz.cli.peeking import Condition, Seen, codec_of_port
 from pypz.core.channels.port import ChannelPort, channel_ports_of
-from pypz.core.channels.whole import namespace_of, operators_of, status_name
+from pypz.core.channels.runs.whole import namespace_of, operators_of, status_name
 from pypz.core.codecs.spi import Codec
 from pypz.core.hooks.host import PluginHost
 from pypz.sniffer.frames import PortView

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from pypz.core.channels import pool
-from pypz.core.channels.channel_life import ADMIN_TIMEOUT_S
+from pypz.core.channels.members.channel_life import ADMIN_TIMEOUT_S
+from pypz.core.channels.members.standing import forget
 from pypz.core.channels.port import channel_ports_of
+from pypz.core.channels.runs.whole import TEMPLATES, addresses_of, operators_of, status_name
 from pypz.core.channels.spi import Guarantee, Member, MemberNote, Transport, Unit
-from pypz.core.channels.standing import forget
 from pypz.core.channels.status import StatusHub, pack
-from pypz.core.channels.whole import TEMPLATES, addresses_of, operators_of, status_name
 
 if TYPE_CHECKING:
     from pypz.core.specs.operator import Operator

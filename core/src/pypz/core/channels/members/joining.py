@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from pypz.core.channels.membership import Membership
+from pypz.core.channels.members.membership import Membership
 from pypz.core.channels.status import StatusHub, pack
 from pypz.core.commons.errors import FencedError, TransportError
 

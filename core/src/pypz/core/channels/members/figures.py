@@ -6,9 +6,9 @@ import time
 from typing import Final
 
 from pypz.core.channels import pool
-from pypz.core.channels.client_loop import ClientLoop
-from pypz.core.channels.membership import Membership, PortEnds
-from pypz.core.channels.reader import InputEnd
+from pypz.core.channels.ends.client_loop import ClientLoop
+from pypz.core.channels.ends.reader import InputEnd
+from pypz.core.channels.members.membership import Membership, PortEnds
 from pypz.core.commons.errors import ChannelGoneError
 from pypz.core.hooks.events import ChannelStatus
 

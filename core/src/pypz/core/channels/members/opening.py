@@ -9,17 +9,17 @@ from functools import partial
 from typing import Any, Final
 
 from pypz.core.channels import pool
-from pypz.core.channels.client_loop import ClientLoop
-from pypz.core.channels.decoding import Decoders
+from pypz.core.channels.ends.client_loop import ClientLoop
+from pypz.core.channels.ends.decoding import Decoders
+from pypz.core.channels.ends.reader import InputEnd
+from pypz.core.channels.ends.writer import OutputEnd
 from pypz.core.channels.headers import Origin, group_of, names, partitions_of_member
-from pypz.core.channels.membership import Membership, PortEnds
+from pypz.core.channels.members.membership import Membership, PortEnds
+from pypz.core.channels.members.standing import Standing
 from pypz.core.channels.port import Reading, Writing
-from pypz.core.channels.reader import InputEnd
 from pypz.core.channels.roster import roster_key
 from pypz.core.channels.spi import ChannelClient, ChannelInfo, MemberNote, TellsCause
-from pypz.core.channels.standing import Standing
 from pypz.core.channels.status import pack
-from pypz.core.channels.writer import OutputEnd
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.errors import ChannelGoneError
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pypz.core.channels.membership import Membership, PortEnds
+from pypz.core.channels.members.membership import Membership, PortEnds
 from pypz.core.channels.spi import ChannelInfo, Committed
 from pypz.core.channels.status import StatusHub, pack, with_prefix
 from pypz.core.commons.errors import PypzError

@@ -7,21 +7,22 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from pypz.core.channels import channel_life, pool
-from pypz.core.channels.checkpoints import Checkpoints
-from pypz.core.channels.client_loop import ClientLoop
-from pypz.core.channels.commits import Commits
-from pypz.core.channels.figures import Figures
+from pypz.core.channels import pool
+from pypz.core.channels.ends.client_loop import ClientLoop
+from pypz.core.channels.ends.reader import InputEnd
+from pypz.core.channels.ends.writer import OutputEnd
 from pypz.core.channels.headers import names
-from pypz.core.channels.joining import Joining
-from pypz.core.channels.membership import Membership, Outcome, PortEnds
-from pypz.core.channels.opening import Opening
+from pypz.core.channels.members import channel_life
+from pypz.core.channels.members.checkpoints import Checkpoints
+from pypz.core.channels.members.commits import Commits
+from pypz.core.channels.members.figures import Figures
+from pypz.core.channels.members.joining import Joining
+from pypz.core.channels.members.membership import Membership, Outcome, PortEnds
+from pypz.core.channels.members.opening import Opening
+from pypz.core.channels.members.redelivery import Redelivery
+from pypz.core.channels.members.standing import Standing
 from pypz.core.channels.port import ChannelPort, Reading, Writing
-from pypz.core.channels.reader import InputEnd
-from pypz.core.channels.redelivery import Redelivery
 from pypz.core.channels.spi import Guarantee, Member, TellsCause
-from pypz.core.channels.standing import Standing
-from pypz.core.channels.writer import OutputEnd
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.clock import LONGEST_WAIT_S, Clock, OperatorClock
 from pypz.core.commons.errors import DecodeError, PortClosedError, PypzError
@@ -30,7 +31,7 @@ from pypz.core.commons.secrets import conceal
 from pypz.core.hooks.events import OperatorRef
 
 if TYPE_CHECKING:
-    from pypz.core.channels.run import PipelineRun
+    from pypz.core.channels.runs.run import PipelineRun
     from pypz.core.specs.operator import Operator
 
 SILENT_S: Final = 60.0

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pypz.core.channels.headers import group_of, names
-from pypz.core.channels.membership import Membership, PortEnds
+from pypz.core.channels.members.membership import Membership, PortEnds
+from pypz.core.channels.members.standing import forget
+from pypz.core.channels.members.unread import Unread
 from pypz.core.channels.roster import Writers
 from pypz.core.channels.spi import ChannelInfo, ChannelSpec, Guarantee, Transport
-from pypz.core.channels.standing import forget
 from pypz.core.channels.status import StatusHub, pack
-from pypz.core.channels.unread import Unread
 from pypz.core.commons.errors import ChannelMismatchError, ConfigurationError, RunConflictError, WokenError
 
 ADMIN_TIMEOUT_S: Final = 60.0

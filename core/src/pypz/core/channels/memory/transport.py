@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from pypz.core.channels.bounds import Growth
-from pypz.core.channels.memory_status import MemoryLogReader, MemoryStatusStream, Signal, Status, StatusStore
+from pypz.core.channels.memory.status import MemoryLogReader, MemoryStatusStream, Signal, Status, StatusStore
 from pypz.core.channels.spi import (
     AssignmentListener,
     Block,

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pypz.core.channels import pool
-from pypz.core.channels.channel_life import ADMIN_TIMEOUT_S, ALIVE_WAIT_S
 from pypz.core.channels.headers import Origin
+from pypz.core.channels.members.channel_life import ADMIN_TIMEOUT_S, ALIVE_WAIT_S
+from pypz.core.channels.members.session import own_host
 from pypz.core.channels.port import ChannelPort, channel_ports_of
 from pypz.core.channels.roster import Roster
-from pypz.core.channels.session import own_host
+from pypz.core.channels.runs.standing_runs import open_runs_in
+from pypz.core.channels.runs.whole import address_of_port, locations_of, namespace_of, status_name, whole_of
 from pypz.core.channels.spi import ChannelInfo, Guarantee, Member, StatusEntry, StatusStream, Transport
-from pypz.core.channels.standing_runs import open_runs_in
 from pypz.core.channels.status import pack, unpack, with_prefix
-from pypz.core.channels.whole import address_of_port, locations_of, namespace_of, status_name, whole_of
 from pypz.core.commons.errors import ConfigurationError, RunConflictError, TransportError
 from pypz.core.commons.secrets import conceal
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from pypz.core.channels.membership import Membership
+from pypz.core.channels.members.membership import Membership
 from pypz.core.channels.spi import Guarantee, MemberNote
 from pypz.core.commons.errors import CheckpointError
 

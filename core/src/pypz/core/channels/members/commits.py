@@ -7,12 +7,12 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from pypz.core.channels.checkpoints import Checkpoints
-from pypz.core.channels.client_loop import ClientLoop
-from pypz.core.channels.membership import Membership, PortEnds
-from pypz.core.channels.reader import InputEnd
+from pypz.core.channels.ends.client_loop import ClientLoop
+from pypz.core.channels.ends.reader import InputEnd
+from pypz.core.channels.members.checkpoints import Checkpoints
+from pypz.core.channels.members.membership import Membership, PortEnds
+from pypz.core.channels.members.standing import Standing
 from pypz.core.channels.spi import Committed, MemberNote, Unit
-from pypz.core.channels.standing import Standing
 from pypz.core.commons.errors import RetriableError, TransportTimeoutError
 
 COMMIT_TIMEOUT_S: Final = 10.0

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from pypz.core.channels import pool
-from pypz.core.channels.client_loop import ClientLoop
+from pypz.core.channels.ends.client_loop import ClientLoop
+from pypz.core.channels.ends.reader import InputEnd
+from pypz.core.channels.ends.writer import OutputEnd
 from pypz.core.channels.port import ChannelPort
-from pypz.core.channels.reader import InputEnd
 from pypz.core.channels.spi import Guarantee, Member, Transport
 from pypz.core.channels.status import StatusHub
-from pypz.core.channels.writer import OutputEnd
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.parameters import given_value
 from pypz.core.hooks.events import ChannelStatus, OperatorRef, PortRef
@@ -20,7 +20,7 @@ from pypz.core.specs.instance import Internals
 from pypz.core.specs.plugin import LoggerPlugin
 
 if TYPE_CHECKING:
-    from pypz.core.channels.run import PipelineRun
+    from pypz.core.channels.runs.run import PipelineRun
     from pypz.core.specs.operator import Operator
 
 Outcome = Literal["completed", "interrupted", "failed"]

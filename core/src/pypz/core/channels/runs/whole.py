@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pypz.core.channels import pool
-from pypz.core.channels.connections import Connections
 from pypz.core.channels.port import ChannelPort, channel_ports_of
+from pypz.core.channels.runs.connections import Connections
 from pypz.core.channels.spi import Guarantee
 from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError, PypzError
 from pypz.core.commons.faults import collecting, refuse

@@ -11,17 +11,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pypz.core.channels import pool
-from pypz.core.channels.capabilities import check_capabilities
-from pypz.core.channels.connections import Connections
-from pypz.core.channels.leftovers import Leftovers
+from pypz.core.channels.members.session import MemberSession, own_host
 from pypz.core.channels.port import ChannelPort, channel_ports_of
 from pypz.core.channels.roster import Roster, Writers
-from pypz.core.channels.session import MemberSession, own_host
-from pypz.core.channels.spi import Member, StatusStream, Transport
-from pypz.core.channels.standing_runs import forget_old_runs, open_runs_in, refuse_alive, refuse_earlier
-from pypz.core.channels.status import StatusHub, pack, unpack, with_prefix
-from pypz.core.channels.usage import ProcessUsage
-from pypz.core.channels.whole import (
+from pypz.core.channels.runs.capabilities import check_capabilities
+from pypz.core.channels.runs.connections import Connections
+from pypz.core.channels.runs.leftovers import Leftovers
+from pypz.core.channels.runs.standing_runs import forget_old_runs, open_runs_in, refuse_alive, refuse_earlier
+from pypz.core.channels.runs.usage import ProcessUsage
+from pypz.core.channels.runs.whole import (
     address_of_port,
     addresses_of,
     check_values,
@@ -30,6 +28,8 @@ from pypz.core.channels.whole import (
     status_name,
     whole_of,
 )
+from pypz.core.channels.spi import Member, StatusStream, Transport
+from pypz.core.channels.status import StatusHub, pack, unpack, with_prefix
 from pypz.core.commons.clock import PROCESS_CLOCK, Clock
 from pypz.core.commons.errors import ConfigurationError, PypzError
 from pypz.core.commons.secrets import conceal

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final, TypeVar
 
-from pypz.core.channels.reader import InputEnd
+from pypz.core.channels.ends.reader import InputEnd
 from pypz.core.channels.spi import ChannelClient, Received
 from pypz.core.commons.clock import Clock
 from pypz.core.commons.errors import ChannelGoneError, WokenError

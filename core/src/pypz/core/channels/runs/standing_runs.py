@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pypz.core.channels.channel_life import ALIVE_WAIT_S
+from pypz.core.channels.members.channel_life import ALIVE_WAIT_S
 from pypz.core.channels.spi import StatusEntry
 from pypz.core.channels.status import StatusHub, with_prefix
 from pypz.core.commons.errors import RunConflictError

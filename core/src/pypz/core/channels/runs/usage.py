@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from pypz.core.channels.session import own_host
+from pypz.core.channels.members.session import own_host
 from pypz.core.hooks.events import PipelineRef, ProcessStatus
 
 USAGE_INTERVAL_S: Final = 1.0

@@ -14,16 +14,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pypz.core.channels.channel_life import ADMIN_TIMEOUT_S
-from pypz.core.channels.connections import Connections
 from pypz.core.channels.headers import group_of
+from pypz.core.channels.members.channel_life import ADMIN_TIMEOUT_S
+from pypz.core.channels.members.session import own_host
 from pypz.core.channels.port import ChannelPort, channel_ports_of
-from pypz.core.channels.retiring import Place
 from pypz.core.channels.roster import Roster, roster_key
-from pypz.core.channels.session import own_host
+from pypz.core.channels.runs.connections import Connections
+from pypz.core.channels.runs.retiring import Place
+from pypz.core.channels.runs.whole import address_of_port, namespace_of, operators_of, whole_of
 from pypz.core.channels.spi import ChannelClient, ChannelInfo, ChannelSpec, Committed, Guarantee, Member, Transport
 from pypz.core.channels.status import pack, with_prefix
-from pypz.core.channels.whole import address_of_port, namespace_of, operators_of, whole_of
 from pypz.core.commons.errors import ConfigurationError, PositionGoneError, RunConflictError, TransportError
 from pypz.core.commons.parameters import given_value
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from pypz.core.channels.ends.reader import InputEnd
 from pypz.core.channels.error_policy import ErrorPolicy
-from pypz.core.channels.membership import Membership, PortEnds
-from pypz.core.channels.reader import InputEnd
+from pypz.core.channels.members.membership import Membership, PortEnds
 from pypz.core.channels.spi import Guarantee
 from pypz.core.commons.errors import DecodeError, PortClosedError, RecordRejectedError, TransportError
 

@@ -1,0 +1,1 @@
+"""The two ends of a port on its channels, and the thread between them and a transport's client."""

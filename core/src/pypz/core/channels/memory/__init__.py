@@ -1,0 +1,1 @@
+"""Channels and status streams in this process's memory: ``memory:NAME``."""

@@ -1,0 +1,1 @@
+"""Runs of a whole pipeline: begun, joined, rescaled, retired, cleaned up after."""
