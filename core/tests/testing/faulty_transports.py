@@ -60,8 +60,18 @@ class SwallowsFailures(WriterProxy):
 
 
 class DropsWhenFull(WriterProxy):
+    """Once it was full it drops what it should wait with, whether there is room again by then or not."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.was_full = False
+
     def write(self, partition: int, block: Block, wait: bool = True) -> bool:
-        return bool(self.inner.write(partition, block, False)) or wait
+        if wait and self.was_full:
+            return True
+        wrote = bool(self.inner.write(partition, block, wait))
+        self.was_full = not wrote
+        return wrote
 
 
 class SendsHalfOfTooLarge(WriterProxy):
