@@ -418,3 +418,48 @@ def test_words_of_members_and_pods_cannot_move_the_cursor(model: PipelineModel) 
         assert "no·[2J ·31m· value" in text
         assert len(text) < 1100
     assert model.details("p.writer").traceback == "Trace\n        no·[2J ·31m·\n  value"
+
+
+def test_members_told_off_when_their_group_shrinks_vanish_and_new_ones_are_there_at_once(
+    model: PipelineModel, clock: Clock
+) -> None:
+    """The first one lives on for a while though it was told off: as long as it gives signs of life it is shown."""
+
+    def readers() -> list[tuple[str, Mood]]:
+        return [(m.name, m.mood) for m in model.frame().members if m.group == "p.reader"]
+
+    def tell(index: int, start: str, then: int | None = None) -> None:
+        operator = ref(f"p.reader_{index - 1}" if index else "p.reader", start=start, index=index)
+        model.operator_state_changed(operator, "StateOperationRunning")
+        if then is not None:
+            model.operator_finished(operator, then)
+
+    model.run_known("team..p", "r1", {"team..p.reader": 2}, 0.0, largest={"team..p.reader": 2})
+    for index in range(2):
+        tell(index, f"a{index}")
+    model.run_rescaled("r1", {"team..p.reader": 4}, {"team..p.reader": 4})
+    assert readers()[2:] == [("p.reader_1", Mood.WAITING), ("p.reader_2", Mood.WAITING)]
+    for index in range(4):
+        tell(index, f"a{index}", 130)
+        tell(index, f"b{index}")
+    assert [mood for _, mood in readers()] == [Mood.RUNNING] * 4
+    tell(2, "b2", 130)
+    tell(3, "b3", 130)
+    model.run_rescaled("r1", {"team..p.reader": 1}, {"team..p.reader": 4})
+    assert readers() == [("p.reader", Mood.RUNNING), ("p.reader_0", Mood.RUNNING)]
+    clock.now += LOST_AFTER_S + 1
+    tell(0, "c0")
+    assert readers() == [("p.reader", Mood.RUNNING)]
+    model.run_rescaled("r1", {"team..p.reader": 2}, {"team..p.reader": 4})
+    assert [name for name, _ in readers()] == ["p.reader", "p.reader_0"]
+    tell(1, "c1")
+    assert readers() == [("p.reader", Mood.RUNNING), ("p.reader_0", Mood.RUNNING)]
+
+
+def test_a_member_beyond_the_roster_that_was_never_told_off_stays_in_sight(model: PipelineModel) -> None:
+    """Such as one that was started by hand, of a pipeline with more replicas."""
+    model.run_known("p", "r1", {"p.reader": 1}, 0.0, largest={"p.reader": 1})
+    extra = ref("p.reader_0", index=1)
+    model.operator_state_changed(extra, "StateOperationRunning")
+    model.operator_finished(extra, 115)
+    assert member(model.frame(), "p.reader_0").mood is Mood.FAILED

@@ -274,12 +274,18 @@ class OldLines(ReaderProxy):
         return old or self.inner.read(*arguments)
 
 
+class KeepsTheLatestBeatsOnly(StatusProxy):
+    def kept_beats(self) -> Any:
+        return self.inner.kept_beats()[-2:]
+
+
 breaks(20, status=CountsForItself)
 breaks(21, status=BelievesItWon)
 breaks(22, status=ForgetsFactsBehindBeats)
 breaks(51, status=LogsBeats)
 breaks(52, status=KeepsEveryLine)
 breaks(53, status=KeepsLinesForGood, transport=GivesThemToTheNext)
+breaks(54, status=KeepsTheLatestBeatsOnly)
 
 
 # --- channels ---

@@ -196,8 +196,10 @@ class Feed:
                     self._streams,
                     self._there,
                     on_new_run=self._take_run,
+                    on_rescaled=lambda info: self._model.run_rescaled(info.run, info.groups, info.largest),
                     on_alive=self._model.member_alive,
                     on_trouble=lambda text: self._set_trouble("", text),
+                    from_kept=True,
                 )
 
     def _close_receiver(self) -> None:
@@ -213,6 +215,7 @@ class Feed:
             info.run,
             info.groups,
             info.started_utc,
+            largest=info.largest,
             was_open=info.was_open,
             had_ended=info.had_ended,
             dto=info.dto,

@@ -168,6 +168,7 @@ class PipelineModel:
         groups: Mapping[str, int],
         started_utc: float,
         *,
+        largest: Mapping[str, int] | None = None,
         was_open: bool = True,
         had_ended: bool = False,
         dto: str = "",
@@ -177,11 +178,18 @@ class PipelineModel:
             self.pipeline_started(PipelineRef(pipeline, run_id))
             run = self._runs.get(run_id)
             if run is not None:
-                run.groups = {plain_name(name): size for name, size in groups.items()}
+                run.take_sizes(_plain(groups), _plain(largest or {}))
                 run.started_utc = started_utc
                 run.was_open = was_open
                 run.had_ended = had_ended
                 run.dto = dto
+                self._version += 1
+
+    def run_rescaled(self, run_id: str, groups: Mapping[str, int], largest: Mapping[str, int]) -> None:
+        """A later generation of the roster was read: the sizes of groups now, and the largest that they have had."""
+        with self._lock:
+            if run_id in self._runs:
+                self._runs[run_id].take_sizes(_plain(groups), _plain(largest))
                 self._version += 1
 
     def member_alive(self, name: str, start: str, moment: float) -> None:
@@ -275,6 +283,9 @@ class PipelineModel:
 
     def _member_views(self, run: Run | None, now: float) -> tuple[MemberView, ...]:
         told = {} if run is None else {plain_name(name): member for name, member in run.members.items()}
+        told = {
+            name: member for name, member in told.items() if run is None or not self._is_gone(run, name, member, now)
+        }
         groups = {} if run is None else run.groups
         planned = {p.name: p for p in self._planned.values() if p.index < groups.get(p.group, p.index + 1)}
         for name, index in (*_names_of(groups), *((name, member.index) for name, member in told.items())):
@@ -284,8 +295,16 @@ class PipelineModel:
         ordered = sorted(planned.values(), key=lambda p: (p.level, places[p.group], p.index, p.name))
         return tuple(self._member_view(p, told.get(p.name), now) for p in ordered)
 
+    def _is_gone(self, run: Run, name: str, member: Member, now: float) -> bool:
+        """Whether a member was told off when its group shrank; as long as it gives signs of life it is shown."""
+        group = _group_of(name, member.index)
+        if not run.groups.get(group, 1) <= member.index < run.largest.get(group, 0):
+            return False
+        start = member.current
+        return start is None or start.has_ended or (not start.is_here and now - start.heard_at > LOST_AFTER_S)
+
     def _unplanned(self, name: str, index: int) -> PlannedOperator:
-        group = name.removesuffix(f"_{index - 1}") if index else name
+        group = _group_of(name, index)
         like = self._planned.get(group)
         if like is not None:
             return PlannedOperator(name, group, index, like.level, like.ports)
@@ -369,6 +388,14 @@ class PipelineModel:
 
 def _start_view(start: Start) -> StartView:
     return StartView(start.ref.start, start.ref.host, start.ref.process, tuple(start.time_line), start.exit_code)
+
+
+def _plain(sizes: Mapping[str, int]) -> dict[str, int]:
+    return {plain_name(name): size for name, size in sizes.items()}
+
+
+def _group_of(name: str, index: int) -> str:
+    return name.removesuffix(f"_{index - 1}") if index else name
 
 
 def _names_of(groups: Mapping[str, int]) -> Iterable[tuple[str, int]]:

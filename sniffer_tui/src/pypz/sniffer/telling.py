@@ -282,7 +282,9 @@ class Run:
     seen_utc: float
     members: dict[str, Member] = field(default_factory=dict)
     groups: dict[str, int] = field(default_factory=dict)
-    """Size of each group by name of the principal; empty when nobody told."""
+    """Size of each group by name of the principal, as it is now; empty when nobody told."""
+    largest: dict[str, int] = field(default_factory=dict)
+    """The same, at most so far: who is beyond the size was told off."""
     started_utc: float = 0.0
     """By the starter's clock, to be read only; 0 when nobody told."""
     processes: dict[tuple[str, int], Process] = field(default_factory=dict)
@@ -295,6 +297,10 @@ class Run:
     ended_at: float | None = None
     had_ended: bool = False
     """Whether the first look at its status found its end, too."""
+
+    def take_sizes(self, groups: dict[str, int], largest: dict[str, int]) -> None:
+        """Keep how many members each group has, and has had at most."""
+        self.groups, self.largest = groups, largest
 
     def was_long_over(self, end: float) -> bool:
         """Whether it had ended before the viewer came, if its end was seen at this moment of the viewer's clock."""

@@ -250,6 +250,18 @@ class KeepsLogs(Protocol):
         ...
 
 
+@runtime_checkable
+class KeepsBeats(Protocol):
+    """What a `StatusStream` may bring besides: what viewers that come late need to see the figures of members that were killed."""
+
+    def kept_beats(self) -> list[StatusEntry]:
+        """Beats from before the stream was opened, the last of each key at most, as far as they are kept; in order.
+
+        Called by the thread that calls `facts` and `changes`. May give some that `changes` gives, too; never waits long.
+        """
+        ...
+
+
 class BlockWriter(Protocol):
     """One writer of one channel."""
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
-from pypz.core.channels.spi import StatusEntry, StatusStream
+from pypz.core.channels.roster import roster_key
+from pypz.core.channels.spi import KeepsBeats, StatusEntry, StatusStream
 from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef, ProcessStatus
 
 WAIT_S: Final = 10.0
@@ -31,12 +32,12 @@ LAST: Final = float("inf")
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a run's opening entry says."""
+    """What a run's opening entry says, and its roster."""
 
     run: str
     pipeline: str
     groups: Mapping[str, int]
-    """Size of each group by full name of the principal."""
+    """Size of each group by full name of the principal, in the newest generation of the roster."""
     dto: str = ""
     """The pipeline's DTO as YAML, secrets masked."""
     supersedes: str | None = None
@@ -45,6 +46,9 @@ class RunInfo:
     started_utc: float = 0.0
     """Seconds since 1970 by the starter's clock."""
     generation: int = 0
+    """Of the roster: the newest at any location; each counts its own."""
+    largest: Mapping[str, int] = field(default_factory=dict)
+    """Members that each group has had at most in this run: who is beyond its size now was told off."""
     was_open: bool = False
     """Whether it had been opened when the receiver came: found by the first look."""
     had_ended: bool = False
@@ -56,6 +60,8 @@ class _Known:
     """A run as far as its entries told."""
 
     info: RunInfo
+    first: Mapping[str, int]
+    """Sizes of groups in the opening entry."""
     places: dict[int, int] = field(default_factory=dict)
     """By stream: when its opening entry came, counted. Not its position: that starts anew with a stream made anew."""
 
@@ -99,8 +105,10 @@ class Receiver:
         host: Told,
         *,
         on_new_run: Callable[[RunInfo], None] | None = None,
+        on_rescaled: Callable[[RunInfo], None] | None = None,
         on_alive: Callable[[str, str, float], None] | None = None,
         on_trouble: Callable[[str], None] | None = None,
+        from_kept: bool = False,
     ) -> None:
         """Start reading.
 
@@ -109,14 +117,18 @@ class Receiver:
                 stay open when it is closed.
             host: Its observers are told.
             on_new_run: Called with each run that becomes the newest, before any of it is told; forget the one before.
+            on_rescaled: Called when groups of the newest run have another size.
             on_alive: Called with (member's full name, its start, moment of ``time.monotonic``) at each sign of life.
             on_trouble: Called with a line of text when a stream cannot be read, and with "" when it can again.
+            from_kept: Tell the last figures from before this receiver came, too, where streams keep them (`KeepsBeats`).
 
         The callbacks come from the receiver's threads, one at a time, and must be quick.
         """
         self._host = host
         self._on_new_run = on_new_run
+        self._on_rescaled = on_rescaled
         self._on_alive = on_alive
+        self._from_kept = from_kept
         self._on_trouble = on_trouble
         self._streams = list(streams)
         self._lock = threading.RLock()
@@ -126,6 +138,8 @@ class Receiver:
         self._current: _Known | None = None
         self._finished = ""
         self._facts: list[dict[str, StatusEntry]] = [{} for _ in self._streams]
+        self._generations: list[dict[str, Mapping[str, int]]] = [{} for _ in self._streams]
+        """By stream: the sizes of all groups in later generations of rosters, by the fact's key."""
         self._newest: dict[str, tuple[str, float]] = {}
         self._gone: set[tuple[str, str]] = set()
         self._ways: dict[str, tuple[str, list[str]]] = {}
@@ -165,6 +179,7 @@ class Receiver:
         while not self._closing.is_set():
             try:
                 self._take(place, self._streams[place].facts().values(), is_all=True)
+                self._take_kept(place)
                 if pause_s:
                     pause_s = 0.0
                     self._tell_trouble("")
@@ -182,10 +197,17 @@ class Receiver:
             with self._lock:
                 self._on_trouble(text)
 
+    def _take_kept(self, place: int) -> None:
+        """The last figures of members that nobody hears of any more lie in old beats alone: no sign of life."""
+        stream = self._streams[place]
+        if self._from_kept and isinstance(stream, KeepsBeats):
+            self._take(place, [entry for entry in stream.kept_beats() if entry.key.startswith("status/")])
+
     def _take(self, place: int, entries: Iterable[StatusEntry], is_all: bool = False) -> None:
         with self._lock:
             if is_all:
                 self._facts[place].clear()
+                self._generations[place].clear()
                 entries = sorted(entries, key=lambda entry: entry.position)
             told = list(entries)
             for entry in told:
@@ -194,8 +216,11 @@ class Receiver:
                         self._facts[place].pop(entry.key, None)
                     else:
                         self._facts[place][entry.key] = entry
+            rescaled = [self._note_generation(place, entry) for entry in told if entry.key.startswith("roster/")]
             if any([self._open(place, entry) for entry in told if entry.key.startswith("run/")]):
                 told = self._start_afresh([entry for entry in told if entry.kind == "beat"], is_first_look=is_all)
+            elif any(rescaled):
+                self._rescale()
             for entry in told:
                 self._tell_safely(entry)
 
@@ -209,10 +234,8 @@ class Receiver:
         except (KeyError, TypeError, ValueError):
             self._corrupt += 1
             return False
-        known = self._runs.setdefault(info.run, _Known(info))
+        known = self._runs.setdefault(info.run, _Known(info, info.groups))
         known.places.setdefault(place, next(self._count))
-        if info.generation > known.info.generation:
-            known.info = info
         if known is self._current:
             return False
         if self._current is not None and not known.is_newer_than(self._current):
@@ -223,7 +246,7 @@ class Receiver:
     def _start_afresh(self, beats: list[StatusEntry], *, is_first_look: bool) -> list[StatusEntry]:
         """Another run is the newest; gives all that is known of it, its end last."""
         assert self._current is not None
-        info = self._current.info
+        info = self._current.info = self._with_roster(self._current)
         info = replace(info, was_open=is_first_look)
         if is_first_look and any(f"finished/{info.run}" in known for known in self._facts):
             info = replace(info, had_ended=True)
@@ -237,6 +260,54 @@ class Receiver:
         facts = [sorted(known.values(), key=lambda entry: entry.position) for known in self._facts]
         told = [*itertools.chain.from_iterable(facts), *beats]
         return sorted(told, key=lambda entry: entry.key.startswith("finished/"))
+
+    # --- roster -------------------------------------------------------------------------------------------------------
+
+    def _note_generation(self, place: int, entry: StatusEntry) -> bool:
+        """Note a later generation of any run's roster; whether there is something new in it."""
+        if entry.value is None:
+            return self._generations[place].pop(entry.key, None) is not None
+        values = self._read(entry)
+        if values is None:
+            return False
+        try:
+            self._generations[place][entry.key] = _sizes(values["groups"])
+        except (KeyError, TypeError, ValueError):
+            self._corrupt += 1
+            return False
+        return True
+
+    def _rescale(self) -> None:
+        """Tell when the groups of the newest run are of another size now."""
+        current = self._current
+        if current is None:
+            return
+        before, current.info = current.info, self._with_roster(current)
+        if current.info != before and self._on_rescaled is not None:
+            self._on_rescaled(current.info)
+
+    def _with_roster(self, known: _Known) -> RunInfo:
+        """What is known of a run, with the sizes of groups as they are now."""
+        run, first = known.info.run, known.first
+        ways: dict[str, list[int]] = {name: [size] for name, size in first.items()}
+        newest = 0
+        for generations in self._generations:
+            later = [_generation_of(key, run) for key in generations]
+            numbers = sorted(number for number in later if number is not None)
+            newest = max([newest, *numbers])
+            for name, size in first.items():
+                way = [size]
+                for number in numbers:
+                    now = generations[roster_key(run, number)].get(name, way[-1])
+                    way += [now] if now != way[-1] else []
+                if len(way) > len(ways[name]):  # rescaled at the locations of its ports alone
+                    ways[name] = way
+        return replace(
+            known.info,
+            groups={name: way[-1] for name, way in ways.items()},
+            largest={name: max(way) for name, way in ways.items()},
+            generation=newest,
+        )
 
     # --- entries ------------------------------------------------------------------------------------------------------
 
@@ -370,14 +441,27 @@ def _run_info(values: Mapping[str, Any]) -> RunInfo:
     return RunInfo(
         run=_text(values["run"]),
         pipeline=_text(values["pipeline"]),
-        groups={_text(name): int(_number(size)) for name, size in dict(values.get("groups") or {}).items()},
+        groups=_sizes(values.get("groups") or {}),
         dto=_text(values.get("dto", "")),
         supersedes=None if supersedes is None else _text(supersedes),
         host=_text(values.get("host", "")),
         process=int(_number(values.get("process", 0))),
         started_utc=float(_number(values.get("started_utc", 0.0))),
-        generation=int(_number(values.get("generation", 0))),
     )
+
+
+def _sizes(groups: Any) -> dict[str, int]:
+    return {_text(name): int(_number(size)) for name, size in dict(groups).items()}
+
+
+def _generation_of(key: str, run: str) -> int | None:
+    """Number of the generation that a fact's key names, of this run.
+
+    >>> _generation_of("roster/ab/2", "ab"), _generation_of("roster/cd/2", "ab"), _generation_of("roster/ab/x", "ab")
+    (2, None, None)
+    """
+    number = key.removeprefix(f"roster/{run}/")
+    return int(number) if number.isascii() and number.isdecimal() and key == roster_key(run, int(number)) else None
 
 
 def _text(value: Any) -> str:

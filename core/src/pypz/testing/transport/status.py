@@ -1,4 +1,4 @@
-"""Promises 20 to 22 and 51 to 53: the status stream, and the log lines beside it."""
+"""Promises 20 to 22 and 51 to 54: the status stream, the log lines beside it, and what late viewers get of beats."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pypz.core.channels.spi import KeepsLogs, LogReader, OpensLogs, StatusEntry, StatusStream
+from pypz.core.channels.spi import KeepsBeats, KeepsLogs, LogReader, OpensLogs, StatusEntry, StatusStream
 from pypz.testing.promises import Worker, promise, result_of, side_by_side
 from pypz.testing.transport.base import TransportFixtures
 from pypz.testing.transport.bench import ADMIN_S, Bench
@@ -14,6 +14,7 @@ from pypz.testing.transport.bench import ADMIN_S, Bench
 STARTS = 5
 PROPOSERS = 20
 BEATS = 1000
+OTHERS = 1500
 LINES = 50
 FLOOD = 20_000
 LINE_BYTES = 200
@@ -56,6 +57,13 @@ def log_reader(bench: Bench, kept: int, number: int) -> LogReader:
     if not isinstance(transport, OpensLogs):
         pytest.skip(f"promise {number} is tested where transports give out log lines (OpensLogs)")
     return transport.open_logs(bench.pipeline, kept)
+
+
+def kept_by(stream: StatusStream, number: int) -> KeepsBeats:
+    """The stream, if it keeps beats for viewers that come late; else the test is skipped."""
+    if not isinstance(stream, KeepsBeats):
+        pytest.skip(f"promise {number} is tested where status streams keep beats (KeepsBeats)")
+    return stream
 
 
 class StatusPromises(TransportFixtures):
@@ -183,3 +191,24 @@ class StatusPromises(TransportFixtures):
         worker.close()
         for one in (reader, late):
             one.close()
+
+    @promise(54)
+    def test_54_a_late_viewer_gets_the_last_beat_of_a_key_behind_many_others(self, bench: Bench) -> None:
+        """What a member that was killed told last: each key once, in order, and nothing is made by asking."""
+        absent = kept_by(bench.status(bench.open_transport(), create=False), 54)
+        assert absent.kept_beats() == []
+        assert bench.pipeline not in bench.transport.pipelines()
+        stream, follower = bench.status(), bench.status()
+        for value in (b"first", b"last"):
+            stream.beat("killed", value)
+            assert changes_until(follower, "killed", bench.patience_s)[-1].value == value
+        for turn in range(OTHERS):
+            stream.beat("other", b"%d" % turn)
+            if turn % 100 == 99:
+                stream.put("mark", b"%d" % turn)  # beats are lost where too many of them wait
+                stream.beat("turn", b"%d" % turn)
+                changes_until(follower, "turn", bench.patience_s)
+        kept = kept_by(bench.status(bench.open_transport(), create=False), 54).kept_beats()
+        assert [(entry.kind, entry.key) for entry in kept] == [("beat", key) for key in ("killed", "other", "turn")]
+        assert kept[0].value == b"last"
+        assert kept[1].value == b"%d" % (OTHERS - 1)

@@ -23,6 +23,8 @@ class Status:
 
     def __init__(self) -> None:
         self.facts: dict[str, StatusEntry] = {}
+        self.beats: dict[str, StatusEntry] = {}
+        """The last of each key."""
         self.next_position = 0
         self.streams: list[MemoryStatusStream] = []
         self.logs: deque[bytes] = deque(maxlen=LOGS_KEPT)
@@ -92,7 +94,10 @@ class MemoryStatusStream:
     def _append(self, status: Status, kind: Literal["fact", "beat"], key: str, value: bytes | None) -> int:
         entry = StatusEntry(kind, key, value, status.next_position)
         status.next_position += 1
-        if kind == "fact":
+        if kind == "beat":
+            status.beats.pop(key, None)
+            status.beats[key] = entry
+        else:
             if value is None:
                 status.facts.pop(key, None)
             else:
@@ -140,6 +145,12 @@ class MemoryStatusStream:
             status = self._attach()
             self._queue = [entry for entry in self._queue if entry.kind == "beat"]
             return dict(status.facts) if status else {}
+
+    def kept_beats(self) -> list[StatusEntry]:
+        """The last beat of each key."""
+        with self._store.lock:
+            status = self._attach()
+            return list(status.beats.values()) if status else []
 
     def changes(self, timeout_s: float) -> list[StatusEntry]:
         """Entries since the last call; waits for the first."""

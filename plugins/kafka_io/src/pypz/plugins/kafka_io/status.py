@@ -19,6 +19,7 @@ from pypz.core.commons.errors import ChannelGoneError, ConfigurationError, PypzE
 from pypz.plugins.kafka_io.config import Config
 from pypz.plugins.kafka_io.facts import PROPOSAL, Facts, proposal_key
 from pypz.plugins.kafka_io.faults import FORBIDDEN, GONE, Sight, log, make_client
+from pypz.plugins.kafka_io.kept import last_beats
 from pypz.plugins.kafka_io.logs import LAST_S, LOGS, LOGS_AHEAD, LogTopic
 from pypz.plugins.kafka_io.pulling import Puller, gone_in_time, warm
 from pypz.plugins.kafka_io.topics import Topics
@@ -227,6 +228,12 @@ class KafkaStatusStream:
         with self._state:
             self._pending = [entry for entry in self._pending if entry.kind == "beat"]
             return dict(self._facts.standing)
+
+    def kept_beats(self) -> list[StatusEntry]:
+        """The last beat of each key, as far as the end of the topic holds it."""
+        if self._puller is None:
+            return []
+        return last_beats(self._config, self._topics, self._names[1], self._group, lambda: self.is_closed)
 
     def _await_facts(self, behind: int) -> None:
         """Wait until all facts before an offset are known."""

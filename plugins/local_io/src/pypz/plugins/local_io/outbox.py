@@ -43,6 +43,8 @@ BEATS_AHEAD: Final = 1000
 """Beats that wait; of more the oldest are dropped (chosen)."""
 BEATS_KEPT: Final = 1000
 """Beats of a pipeline that stay in the file (chosen)."""
+LAST_BEATS_KEPT: Final = 100_000
+"""Beats written since, after which the last one of its key is forgotten, too (chosen: an hour of ten members)."""
 LOGS_AHEAD: Final = 1000
 """Log lines that wait; of more the oldest are dropped (chosen)."""
 PRUNE_EVERY: Final = 200
@@ -382,8 +384,9 @@ class Outbox:
             for pipeline in {beat[0] for beat in beats}:
                 connection.execute(
                     "DELETE FROM beats WHERE pipeline = ?1 AND position <= (SELECT position FROM beats WHERE pipeline = ?1"
-                    " ORDER BY position DESC LIMIT 1 OFFSET ?2)",
-                    (pipeline, BEATS_KEPT),
+                    " ORDER BY position DESC LIMIT 1 OFFSET ?2) AND (position <= (SELECT MAX(position) FROM beats) - ?3"
+                    " OR position NOT IN (SELECT MAX(position) FROM beats WHERE pipeline = ?1 GROUP BY name))",
+                    (pipeline, BEATS_KEPT, LAST_BEATS_KEPT),
                 )
 
 

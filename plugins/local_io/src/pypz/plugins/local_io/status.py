@@ -148,6 +148,17 @@ class LocalStatusStream:
         self._known = {entry.key for entry in entries}
         return {entry.key: entry for entry in entries}
 
+    def kept_beats(self) -> list[StatusEntry]:
+        """The last beat of each key, as far as it is kept."""
+        if not self._follow():
+            return []
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT name, value, MAX(position) FROM beats WHERE pipeline = ? GROUP BY name ORDER BY MAX(position)",
+                (self._pipeline,),
+            ).fetchall()
+        return [StatusEntry("beat", key, bytes(value), position) for key, value, position in rows]
+
     def changes(self, timeout_s: float) -> list[StatusEntry]:
         """Entries since the last call; waits for the first."""
         deadline = time.monotonic() + timeout_s
