@@ -19,6 +19,7 @@ from pypz.sniffer.table import (
     TONES,
     WORST_FIRST,
     Tone,
+    at_least,
     count_words,
     elapsed_words,
     member_words,
@@ -126,7 +127,7 @@ def _ports(picture: Picture, member: MemberView, details: MemberDetails) -> Iter
         yield Line("ports", is_heading=True)
     for port in member.ports:
         arrow = "→" if port.direction == "out" else "←"
-        told = f"{count_words(port.records)} records" if port.records is not None else ""
+        told = f"{at_least([port])}{count_words(port.records)} records" if port.records is not None else ""
         rate = f"{rate_words(port.rate)}/s" if port.rate is not None else ""
         lag = f"{port.lag.words} wait" if port.lag.words else ""
         line = sparkline(details.rates.get((port.name, port.channel), ()))
@@ -185,7 +186,12 @@ def _figures(
         yield Line("records", "no figures yet", "dim")
         return
     records, blocks = sum(port.records or 0 for port in told), sum(port.blocks for port in told)
-    yield Line("records", f"{records:,} in {blocks:,} blocks, {size_words(sum(port.size_bytes for port in told))}")
+    size = size_words(sum(port.size_bytes for port in told))
+    yield Line("records", f"{at_least(told)}{records:,} in {blocks:,} blocks, {size}")
+    for port in told:
+        if port.is_at_least:
+            when = f"told last at {clock_words(port.told_utc)} by its clock" if port.told_utc else "told once"
+            yield Line("", f"{port.member.rpartition('.')[2]}: at least; {when}", "warn")
     rates = [port.rate for port in told if port.rate is not None]
     history = _summed(details[port.member].rates.get((port.name, port.channel), ()) for port in ports)
     if rates or history:

@@ -108,6 +108,10 @@ class PortView:
     state: str = ""
     """``opening``, ``open``, ``ended``, ``closed``, ``failed``; empty when nothing is known yet."""
     records: int | None = None
+    is_at_least: bool = False
+    """Its member is lost, or ended without telling its last figures: ``records``, ``blocks`` and ``size_bytes`` may be more."""
+    told_utc: float = 0.0
+    """When these figures were told, by the member's own clock, to be read only; 0 when not known."""
     blocks: int = 0
     size_bytes: int = 0
     rate: float | None = None

@@ -319,12 +319,13 @@ class PipelineModel:
             place = (planned.name, planned.group, planned.index, planned.level)
             return MemberView(*place, mood=mood, ports=ports, deployed=deployed)
         silent_s = 0.0 if start.is_here else now - start.heard_at
+        mood = self._mood_of(start, silent_s, deployed)
         return MemberView(
             name=planned.name,
             group=planned.group,
             index=planned.index,
             level=planned.level,
-            mood=self._mood_of(start, silent_s, deployed),
+            mood=mood,
             state=start.state,
             exit_code=start.exit_code,
             error="" if start.error is None else f"{start.error.type}: {start.error.message}",
@@ -334,7 +335,7 @@ class PipelineModel:
             start=start.ref.start,
             restarts=max(0, len(member.sure) - 1),
             silent_s=silent_s,
-            ports=tuple(_port_views(planned, start, now)),
+            ports=tuple(_port_views(planned, start, now, mood is Mood.LOST)),
             since_utc=start.entered.get(start.state, 0.0),
             deployed=deployed,
         )
@@ -454,7 +455,11 @@ def _mood_of_members(members: Iterable[MemberView]) -> Mood:
     return Mood.STARTING if Mood.STARTING in moods else Mood.STOPPING
 
 
-def _port_views(planned: PlannedOperator, start: Start, now: float) -> Iterable[PortView]:
+LAST_STATES: Final = ("ended", "closed", "failed")
+"""States of a port with which its figures are the last ones."""
+
+
+def _port_views(planned: PlannedOperator, start: Start, now: float, is_lost: bool) -> Iterable[PortView]:
     """A view for each port and channel: planned ports first, in their order."""
     known = {port.name: port for port in planned.ports}
     for name in dict.fromkeys((*known, *start.ports)):
@@ -466,7 +471,7 @@ def _port_views(planned: PlannedOperator, start: Start, now: float) -> Iterable[
                 yield PortView(planned.name, name, plan.direction, peers=peers)
             continue
         for channel in sorted(port.channels) or [""]:
-            yield _port_view(planned.name, name, port, channel, peers, now, start)
+            yield _port_view(planned.name, name, port, channel, peers, now, start, is_lost)
 
 
 def _lag_of(told: ChannelStatus, is_old: bool) -> LagView:
@@ -487,12 +492,13 @@ def _is_old(start: Start, port_state: str, now: float) -> bool:
 
 
 def _port_view(
-    member: str, name: str, port: Port, channel: str, peers: tuple[str, ...], now: float, start: Start
+    member: str, name: str, port: Port, channel: str, peers: tuple[str, ...], now: float, start: Start, is_lost: bool
 ) -> PortView:
     figures = port.channels.get(channel, Figures())
     told = figures.latest
     state = further(PORT_ORDER, port.state, figures.state)
     is_old = _is_old(start, state, now)
+    is_cut_off = bool(start.exit_code) if start.has_ended else is_lost
     if len(port.channels) > 1:
         peers = tuple(peer for peer in peers if plain_name(channel).endswith(f".{peer}")) or peers
     return PortView(
@@ -503,6 +509,8 @@ def _port_view(
         peers=peers,
         state=state,
         records=figures.records,
+        is_at_least=told is not None and is_cut_off and told.state not in LAST_STATES,
+        told_utc=0.0 if told is None else told.at_utc,
         blocks=0 if told is None else told.blocks,
         size_bytes=0 if told is None else told.size_bytes,
         rate=None if state in ("closed", "failed") else figures.rate(now),

@@ -10,7 +10,7 @@ from typing import Final
 from pypz.sniffer.frames import Frame, MemberView, Mood, PortView
 from pypz.sniffer.model import ENDED, PipelineModel
 from pypz.sniffer.reasons import trouble_of_pod
-from pypz.sniffer.table import count_words, elapsed_words, member_words, rate_words, short_name, waits_words
+from pypz.sniffer.table import at_least, count_words, elapsed_words, member_words, rate_words, short_name, waits_words
 
 LOOK_INTERVAL_S: Final = 0.2
 """As often as the screen is drawn."""
@@ -94,7 +94,7 @@ class PlainViewer:
             now = time.monotonic()
             is_due = all_figures or now - self._figures_at.get(key, 0.0) >= FIGURES_INTERVAL_S
             if port.records is not None and is_due:
-                counts = f"{port.state} {port.records}"
+                counts = f"{port.state} {at_least([port])}{port.records}"
                 if self._told.get(f"{key} counts") != counts:
                     self._told[f"{key} counts"] = counts
                     self._figures_at[key] = now
@@ -109,7 +109,7 @@ class PlainViewer:
 
 
 def _figures(port: PortView, pipeline: str) -> Iterator[str]:
-    yield f"{port.state or '-'} {count_words(port.records or 0)} records"
+    yield f"{port.state or '-'} {at_least([port])}{count_words(port.records or 0)} records"
     if port.rate is not None:
         yield f"{rate_words(port.rate)}/s"
     if port.lag.words:

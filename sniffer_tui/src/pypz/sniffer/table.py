@@ -202,6 +202,11 @@ def count_words(count: int) -> str:
     return f"{count:,}" if count < 10_000_000 else f"{count / 1e6:,.1f}M"
 
 
+def at_least(ports: Iterable[PortView]) -> str:
+    """Give what stands before a count of these ports: nothing, or that it may be more."""
+    return ">=" if any(port.is_at_least for port in ports) else ""
+
+
 def rate_words(rate: float | None) -> str:
     """Give records a second in at most six places; empty when not known.
 
@@ -302,7 +307,7 @@ def _port_row(selection: Selection, ports: list[PortView], pipeline: str) -> Row
         selection=selection,
         name=Cell(f"    {first.name} {arrow} {peers}".rstrip()),
         state=Cell(state, tone),
-        records=Cell(count_words(sum(p.records or 0 for p in told)) if told else "", is_number=True),
+        records=Cell(at_least(told) + count_words(sum(p.records or 0 for p in told)) if told else "", is_number=True),
         rate=Cell(rate_words(sum(rates)) if rates else "", is_number=True),
         lag=Cell(lag.words, "warn" if lag.words not in ("", "0") else "", is_number=True),
         waits_for=Cell(waits, "dim"),

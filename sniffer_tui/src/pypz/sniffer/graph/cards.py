@@ -205,6 +205,7 @@ def _sum(ports: Sequence[PortView]) -> Flow:
     rates = [port.rate for port in once.values() if port.rate is not None]
     return Flow(
         records=sum(told) if told else None,
+        is_at_least=any(port.is_at_least for port in once.values()),
         rate=sum(rates) if rates else None,
         size_bytes=sum(port.size_bytes for port in once.values()),
         lag=reduce(LagView.__add__, (port.lag for port in ports), LagView()),
@@ -296,7 +297,7 @@ def _rate_of(members: Sequence[MemberView]) -> float:
 def _totals(flow: Flow, room: int) -> str:
     if flow.records is None:
         return ""
-    records = f"{count_words(flow.records)} rec"
+    records = f"{'>=' if flow.is_at_least else ''}{count_words(flow.records)} rec"
     both = f"{records} {size_words(flow.size_bytes)}"
     return both if len(both) <= room else records
 
