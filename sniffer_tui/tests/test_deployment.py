@@ -152,8 +152,8 @@ def test_a_place_that_does_not_answer_is_named_and_asked_again(shelf: Shelf) -> 
         until(model, lambda f: "shelf: no news from there, trying again: no way there" in f.notice)
         shelf.statuses = [MemberStatus("deployed.writer", DeploymentState.Running)]
         shelf.trouble = ""
-        frame = until(model, lambda f: not f.notice)
-        assert next(m.mood for m in frame.members if m.name == "deployed.writer") is Mood.RUNNING
+        until(model, lambda f: not f.notice)
+        until(model, lambda f: any((m.name, m.mood) == ("deployed.writer", Mood.RUNNING) for m in f.members))
 
 
 def test_what_is_not_deployed_is_refused_with_what_is(shelf: Shelf) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from sniffer_tui.tests.project.sniffed_pipelines import TwoSteps
 
-from pypz.core.channels.retiring import find_left, places_of
-from pypz.core.channels.run import PipelineRun
-from pypz.core.channels.scaling import Scaling
+from pypz.core.channels.runs.retiring import find_left, places_of
+from pypz.core.channels.runs.run import PipelineRun
+from pypz.core.channels.runs.scaling import Scaling
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.operator import Operator
 from pypz.executors.operator.executor import OperatorExecutor

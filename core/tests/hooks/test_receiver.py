@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pypz.core.channels.memory import MemoryTransport
+from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.channels.roster import roster_key
 from pypz.core.channels.spi import StatusStream
 from pypz.core.hooks.events import ChannelStatus, OperatorRef, PortRef

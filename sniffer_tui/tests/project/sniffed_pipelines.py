@@ -30,13 +30,17 @@ class Quiet(Operator):
 
 
 class Writer(Quiet):
-    """Sends ten records, waits until the file ``gate`` is there (if one is named), sends twenty more."""
+    """Sends ten records, waits until the file ``gate`` is there (if one is named), sends the rest of ``count``, with pauses."""
 
     gate = OptionalParameter(str)
+    count = OptionalParameter(int)
+    pause_ms = OptionalParameter(int)
 
     def __init__(self, name: str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(name, *args, **kwargs)
         self.gate = ""
+        self.count = 30
+        self.pause_ms = 0
         self.out = ChannelOutputPort(schema=NUMBER)
         self.sent = 0
 
@@ -46,7 +50,9 @@ class Writer(Quiet):
             return False
         self.out.send([{"value": self.sent}])
         self.sent += 1
-        return self.sent == 30
+        if self.pause_ms:
+            threading.Event().wait(self.pause_ms / 1000)
+        return self.sent == self.count
 
 
 class Reader(Quiet):

@@ -21,10 +21,10 @@ def document_of(frame: Frame) -> dict[str, Any]:
         ``failed`` or ``stuck``), ``why``, ``elapsed_s``, ``notice``, and ``members``, each with ``name``, ``group``, ``index``,
         ``mood``, ``why``, ``state``, ``since_utc``, ``exit_code``, ``error``, ``host``, ``process``, ``restarts``, ``deployed``
         (``state``, ``reason``, ``place``, ``host`` and ``restarts``, as its place tells; null where none does) and ``ports``,
-        each with ``name``, ``direction``, ``channel``, ``state``, ``records``, ``blocks``, ``size_bytes``, ``is_at_least`` (these
-        three may be more: its member was cut off before it told its last), ``told_utc`` (when, by the member's clock), ``rate`` (records a
-        second), ``lag_records``, ``lag_entries``, ``is_lag_old`` (more may wait by now), ``waits_for``, ``partitions`` and
-        ``positions``. What is not known is null or "".
+        each with ``name``, ``direction``, ``channel``, ``state``, ``records``, ``blocks``, ``size_bytes``, ``is_at_least``
+        (these three may be more: its member was cut off before it told its last), ``told_utc`` (when they were told, by the
+        member's clock), ``rate`` (records a second), ``lag_records``, ``lag_entries``, ``is_lag_old`` (more may wait by now),
+        ``waits_for``, ``partitions`` and ``positions``. What is not known is null or "".
     """
     found = diagnose(frame)
     return {

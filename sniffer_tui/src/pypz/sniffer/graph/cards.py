@@ -87,6 +87,8 @@ class Flow(NamedTuple):
     size_bytes: int = 0
     lag: LagView = LagView()
     states: tuple[str, ...] = ()
+    is_at_least: bool = False
+    """Records and bytes may be more: a member was cut off."""
 
 
 class Joint(NamedTuple):
