@@ -278,6 +278,49 @@ async def test_on_80_columns_every_column_is_within_the_screen() -> None:
         assert lines(app)[0][0] == "1 writer"
 
 
+async def test_graph_and_table_stand_one_below_the_other_where_there_is_room() -> None:
+    async with screen(PipelineModel("p", plan(2)), (160, 60)) as (app, pilot):
+        assert {title for title in ("graph", "table", "details") if app.pane(title).display} == {
+            "graph",
+            "table",
+            "details",
+        }
+        assert app.focused is table_of(app)
+        graph, table = app.pane("graph").region, app.pane("table").region
+        assert (graph.x, graph.bottom, graph.width) == (table.x, table.y, table.width)
+        await pilot.press("g", "down")
+        await pilot.pause()
+        assert app.pane("graph").has_focus_within
+        assert selected(app) == "1 writer_0"
+        await pilot.resize_terminal(160, 50)
+        await pilot.pause()
+        assert not app.pane("table").display
+        await pilot.press("l")
+        assert not app.pane("graph").display
+        await pilot.press("escape")
+        assert app.pane("graph").has_focus_within
+
+
+async def test_states_of_a_folded_group_are_told_shorter_where_there_is_no_room() -> None:
+    model = PipelineModel("p", plan(4))
+    start(model)
+    model.operator_finished(ref("p.writer_1"), 0)
+    async with screen(model) as (app, pilot):
+        assert lines(app)[0][1] == "● 4/5 running"
+        await pilot.resize_terminal(120, 40)
+        await pilot.pause()
+        assert lines(app)[0][1] == "● 4 running, 1 finished"
+
+
+async def test_help_and_quit_are_in_sight_on_80_columns_whatever_keys_a_pane_has() -> None:
+    async with screen(PipelineModel("p", plan(0))) as (app, pilot):
+        for key in "gtdrl":
+            await pilot.press(key)
+            await pilot.pause()
+            shown = "".join(segment.text for segment in app.screen._compositor.render_strips()[-1])
+            assert "? help q quit" in shown
+
+
 async def test_the_table_has_the_focus() -> None:
     async with screen(PipelineModel("p", plan(0))) as (app, _):
         assert isinstance(app.focused, DataTable)

@@ -87,6 +87,19 @@ def lines(model: PipelineModel, selection: Selection, description: Description |
     return [f"{line.label} {line.text}".strip() for line in details_of(picture, model, description)]
 
 
+async def test_what_does_not_fit_goes_on_below_its_text(model: PipelineModel, pipeline: TwoSteps) -> None:
+    model.operator_failed(ref(), "StateEntry", ErrorInfo("ValueError", "no value " * 12, ""))
+    app = SnifferApp(model, pipeline)
+    async with app.run_test(size=(60, 24)) as pilot:
+        app.select(READER)
+        await pilot.press("d")
+        await pilot.pause()
+        told = str(app.query_one("#details", Static).content).splitlines()
+        first = next(i for i, line in enumerate(told) if line.startswith("error "))
+        assert told[first + 1].startswith(" " * 11 + "value no value")
+        assert max(len(line) for line in told) <= 58
+
+
 READER = Selection("demo.reader", "demo.reader")
 INP = replace(READER, port="inp")
 

@@ -33,6 +33,9 @@ BARS: Final = "▁▂▃▄▅▆▇█"
 LABEL: Final = 11
 """Columns that the labels take."""
 
+BELOW: Final = " "
+"""A label for what stands below the text of the line before."""
+
 STARTS_SHOWN: Final = 3
 """Starts of a member whose time lines are shown, the newest (chosen)."""
 
@@ -119,7 +122,7 @@ def _deployed(member: MemberView) -> Iterator[Line]:
     more.append(f"started again {deployed.restarts} x" if deployed.restarts else "")
     yield Line("deployed", ", ".join([deployed.state, *(part for part in more if part)]))
     if deployed.reason:
-        yield Line("", deployed.reason, "warn")
+        yield Line(BELOW, deployed.reason, "warn")
 
 
 def _ports(picture: Picture, member: MemberView, details: MemberDetails) -> Iterator[Line]:
@@ -134,7 +137,7 @@ def _ports(picture: Picture, member: MemberView, details: MemberDetails) -> Iter
         yield Line(port.name, f"{arrow} {', '.join(port.peers) or port.channel}  {port.state or '-'}")
         figures = "  ".join(part for part in (told, rate, line, lag) if part)
         if figures:
-            yield Line("", figures)
+            yield Line(BELOW, figures)
 
 
 def _time_lines(starts: Sequence[StartView]) -> Iterator[Line]:
@@ -147,7 +150,7 @@ def _time_lines(starts: Sequence[StartView]) -> Iterator[Line]:
             yield Line(clock_words(moment), f"{STATE_WORDS.get(state, state)}{took}")
             before = moment or before
         if start.exit_code is not None:
-            yield Line("", f"ended with exit code {start.exit_code}", "good" if start.exit_code == 0 else "bad")
+            yield Line(BELOW, f"ended with exit code {start.exit_code}", "good" if start.exit_code == 0 else "bad")
 
 
 # --- ports ---

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Container, Sequence
 from typing import Any, Final
+
+from rich.cells import cell_len, set_cell_size
 
 from pypz.cli.peeking import ABSENT, Condition, Seen, field_of, read_condition
 from pypz.core.commons.errors import ConfigurationError
@@ -45,12 +48,38 @@ def cell_of(record: Any, field: str) -> str:
     return "" if value is ABSENT else value if isinstance(value, str) else json_of(value)
 
 
-def joined(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Cells side by side, each as wide as its column, what is longer cut off."""
+def joined(cells: Sequence[str], widths: Sequence[int], to_the_right: Container[int] = ()) -> str:
+    """Cells side by side, each as wide as its column, what is longer cut off; columns of these numbers stand to the right.
+
+    >>> joined(["7", "Łódź", "東京都"], [3, 5, 5], to_the_right={0})
+    '  7  Łódź   東京…'
+    """
     return "  ".join(
-        f"{one_line(cell) if len(cell) <= width else one_line(cell)[: width - 1] + '…':<{width}}"
-        for cell, width in zip(cells, widths, strict=True)
+        _fitted(one_line(cell), width, is_right=place in to_the_right)
+        for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
     )
+
+
+def _fitted(text: str, width: int, *, is_right: bool) -> str:
+    if cell_len(text) > width:
+        text = set_cell_size(text, width - 1).rstrip() + "…"
+    space = " " * (width - cell_len(text))
+    return space + text if is_right else text + space
+
+
+def numeric_columns(cells: Sequence[Sequence[str]]) -> set[int]:
+    """Numbers of the columns that hold nothing but numbers, the first two (partition, position) left out.
+
+    >>> numeric_columns([[" 0", "7+1", "12", "Bergen", ""], [" 0", "7+2", "-3.5", "7", ""]])
+    {2}
+    """
+    columns = enumerate(zip(*cells, strict=True))
+    return {
+        i for i, column in columns if i > 1 and any(column) and all(_NUMBER.fullmatch(cell) for cell in column if cell)
+    }
+
+
+_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 def json_of(value: Any, indent: int | None = None) -> str:

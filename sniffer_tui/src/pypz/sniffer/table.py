@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Final, Literal
@@ -83,6 +83,8 @@ class Cell:
     text: str = ""
     tone: Tone = ""
     is_number: bool = False
+    short: str = ""
+    """What is said where there is no room for the text; empty where it is cut."""
 
 
 @dataclass(frozen=True)
@@ -277,7 +279,11 @@ def _folded_rows(pipeline: str, group: str, members: list[MemberView]) -> Iterat
     yield Row(
         selection=Selection(group),
         name=Cell(f"{members[0].level + 1} {short_name(group, pipeline)} x{len(members)}"),
-        state=Cell(f"{SYMBOLS[worst]} {worst.value if len(moods) == 1 else words}", TONES[worst]),
+        state=Cell(
+            f"{SYMBOLS[worst]} {worst.value if len(moods) == 1 else words}",
+            TONES[worst],
+            short=f"{SYMBOLS[worst]} {moods[worst]}/{len(members)} {worst.value}",
+        ),
         detail=(
             f"{group} and {len(members) - 1} replicas: {words}",
             f"{failed.name}: {failed.error}" if failed else "enter unfolds this group, f all groups",
@@ -298,7 +304,7 @@ def _port_row(selection: Selection, ports: list[PortView], pipeline: str) -> Row
     first = max(ports, key=lambda port: bool(port.channel))
     arrow = "→" if first.direction == "out" else "←"
     peers = ", ".join(first.peers) or first.channel
-    state, tone = _port_state(ports)
+    state = _port_state(ports)
     told = [port for port in ports if port.records is not None]
     lag = reduce(LagView.__add__, (port.lag for port in ports), LagView())
     rates = [port.rate for port in ports if port.rate is not None]
@@ -306,7 +312,7 @@ def _port_row(selection: Selection, ports: list[PortView], pipeline: str) -> Row
     return Row(
         selection=selection,
         name=Cell(f"    {first.name} {arrow} {peers}".rstrip()),
-        state=Cell(state, tone),
+        state=state,
         records=Cell(at_least(told) + count_words(sum(p.records or 0 for p in told)) if told else "", is_number=True),
         rate=Cell(rate_words(sum(rates)) if rates else "", is_number=True),
         lag=Cell(lag.words, "warn" if lag.words not in ("", "0") else "", is_number=True),
@@ -315,12 +321,13 @@ def _port_row(selection: Selection, ports: list[PortView], pipeline: str) -> Row
     )
 
 
-def _port_state(ports: Iterable[PortView]) -> tuple[str, Tone]:
+def _port_state(ports: Sequence[PortView]) -> Cell:
     states = Counter(port.state for port in ports)
     worst = "failed" if "failed" in states else min(states, key=list(PORT_TONES).index)
     if len(states) == 1:
-        return worst or "-", PORT_TONES[worst]
-    return ", ".join(f"{count} {state or 'waiting'}" for state, count in states.items()), PORT_TONES[worst]
+        return Cell(worst or "-", PORT_TONES[worst])
+    words = ", ".join(f"{count} {state or 'waiting'}" for state, count in states.items())
+    return Cell(words, PORT_TONES[worst], short=f"{states[worst]}/{len(ports)} {worst or 'waiting'}")
 
 
 def _port_detail(port: PortView, ports: list[PortView], lag: LagView, waits: str) -> Iterator[str]:

@@ -251,7 +251,7 @@ class Drawing:
                     Piece(source.x + source.width + 1, text, Look("" if out.rate else "dim"))
                 )
             if into.lag.words:
-                text = f" lag {into.lag.words} "[: spacing.arriving - 2]
+                text = _lag_label(into.lag.words, spacing.arriving - 2)
                 y = target.y + link.target_row
                 look = Look("dim" if into.lag.words == "0" else "warn")
                 labels.setdefault(y, []).append(Piece(target.x - 2 - len(text), text, look))
@@ -261,6 +261,19 @@ class Drawing:
 def drawing_of(picture: Picture, shape: Shape) -> Drawing:
     """Place the boxes of a shape, and draw them."""
     return Drawing(picture, shape, layout_of(shape.blocks, shape.links, shape.scale.spacing))
+
+
+def _lag_label(words: str, room: int) -> str:
+    """Say how much waits in so much room; what does not fit is rounded, never cut.
+
+    >>> _lag_label("1,080", 10), _lag_label(">=1,920", 10), _lag_label("<=1,234,567", 10)
+    (' lag 1,080', ' >=1,920 ', ' <=1,235k ')
+    """
+    number = words.lstrip("<>=")
+    count = int(number.replace(",", "")) if number[:1].isdigit() else 0
+    rounded = f"{words[: len(words) - len(number)]}{rate_words(float(count))}"
+    labels = (f" lag {words} ", f" lag {words}", f" {words} ", f" {words}", f" {rounded} ", f" {rounded}")
+    return next((label for label in labels if len(label) <= room), labels[-1][:room])
 
 
 def _fitted(left: str, right: str, width: int) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from rich.text import Text
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.events import Event, InputEvent, Resize
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
@@ -46,11 +46,14 @@ REST: Final = 16
 BRIEF_FROM: Final = 12
 """Lines from which on there is room to tell more of what is selected."""
 
-PALETTE_FROM: Final = 100
-"""Columns from which on there is room for the key of the command palette beside the others."""
+PALETTE_FROM: Final = {"main": 100, "side": 100, "full": 140}
+"""Columns from which on there is room for the key of the command palette beside the others, by where the open pane stands."""
 
 SIDE_FROM: Final = 140
 """Columns from which on there is room for a pane beside another."""
+
+BELOW_FROM: Final = 56
+"""Lines from which on there is room for a pane below another, where there is room for one beside it, too."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ MORE_KEYS: Final = (
     ("enter", "fold or unfold the replicas of this operator"),
     ("H J K L", "move the graph; also Shift and arrows, mouse"),
     ("z Z 0", "tell more or less in each box; as much as fits"),
-    ("tab", "the other pane, where two are shown"),
+    ("tab", "the next pane, where several are shown"),
     ("esc", "back to the operators"),
 )
 
@@ -102,18 +105,19 @@ class SnifferApp(App[None]):
     TITLE = "pypz sniffer"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c,ctrl+q", "quit", show=False, priority=True),
+        Binding("question_mark", "help", "help", key_display="?"),  # first in the footer: it must not be cut off
+        Binding("q", "quit", "quit"),
         *(Binding(pane.key, f"open('{pane.title}')", pane.title) for pane in PANES),
-        Binding("f", "fold_all", "fold"),
         Binding("slash", "search", "search", key_display="/", priority=True),  # what is typed behind it is searched
+        Binding("f", "fold_all", "fold"),
         Binding("n", "search_next(1)", "next found", show=False),
         Binding("N", "search_next(-1)", "found before", show=False),
         Binding("c", "colours", "colours", show=False),
         Binding("escape", "back", "back", show=False),
-        Binding("question_mark", "help", "help", key_display="?"),
-        Binding("q", "quit", "quit"),
     ]
     CSS = """
     #title { height: 1; padding: 0 1; background: $panel; color: $foreground; }
+    #title, #brief { text-wrap: nowrap; text-overflow: ellipsis; }
     #notice { height: auto; max-height: 3; padding: 0 1; color: $warning; display: none; }
     #notice.shown { display: block; }
     .small #notice { max-height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -121,7 +125,13 @@ class SnifferApp(App[None]):
     #panes { height: 1fr; }
     #mains { width: 3fr; height: 1fr; }
     #sides { width: 2fr; height: 1fr; }
-    #sides.beside { border-left: solid $panel; }
+    .several #sides { max-width: 96; }
+    .several Pane {
+        border: round $panel; border-title-color: $foreground; border-title-background: $background; height: 1fr;
+    }
+    .several Pane:focus-within { border: heavy $accent; border-title-style: bold; }
+    .several TablePane { height: 2fr; }
+    .several GraphPane { height: 3fr; }
     #brief { height: 4; padding: 0 1; border-top: solid $panel; display: none; }
     #brief.shown { display: block; }
     #search { height: 1; border: none; padding: 0 1; display: none; }
@@ -165,8 +175,8 @@ class SnifferApp(App[None]):
         yield Static(id="title", markup=False)
         yield Static(id="notice", markup=False)
         with Horizontal(id="panes"):
-            yield Horizontal(id="mains")
-            yield Horizontal(id="sides")
+            yield Vertical(id="mains")
+            yield Vertical(id="sides")
         yield Static(id="brief", markup=False)
         yield Input(
             id="search", placeholder="search: enter goes there, then n and N; esc leaves", select_on_focus=False
@@ -323,6 +333,7 @@ class SnifferApp(App[None]):
             for entry in shown:
                 if entry.title not in self._panes:
                     pane = entry.make(self._watched)
+                    pane.border_title = entry.title
                     await self._base.query_one("#sides" if entry.place == "side" else "#mains").mount(pane)
                     self._panes[entry.title] = pane
             titles = {entry.title for entry in shown}
@@ -336,20 +347,20 @@ class SnifferApp(App[None]):
         has_main = any(entry.place != "side" for entry in shown)
         self._base.query_one("#mains").display = has_main
         self._base.query_one("#sides").display = has_side
-        self._base.query_one("#sides").set_class(has_main, "beside")
         width, height = self._screen_size
+        self._base.set_class(len(shown) > 1, "several")
         self.set_class(height < BRIEF_FROM, "small")
-        self.set_class(width < PALETTE_FROM, "narrow")
+        self.set_class(width < PALETTE_FROM[self._active.place], "narrow")
         has_brief = height >= BRIEF_FROM and not has_side and self._active.place == "main"
         self._base.query_one("#brief").set_class(has_brief, "shown")
 
     def _entries_shown(self) -> list[PaneEntry]:
-        if self._active.place == "full":
-            return [self._active]
-        if self._screen_size.width < SIDE_FROM:
+        width, height = self._screen_size
+        if self._active.place == "full" or width < SIDE_FROM:
             return [self._active]
         sides = [entry for entry in PANES if entry.place == "side"]
-        return [self._main, self._active if self._active in sides else sides[0]] if sides else [self._main]
+        mains = [entry for entry in PANES if entry.place == "main"] if height >= BELOW_FROM else [self._main]
+        return [*mains, self._active if self._active in sides else sides[0]] if sides else mains
 
     @property
     def _active_pane(self) -> Pane | None:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pypz.sniffer.deployment import Deployment
 
 Place = Literal["main", "side", "full"]
-"""Where a pane stands: ``main`` one at a time on the left, ``side`` beside it where there is room (else alone), ``full`` alone."""
+"""Where a pane stands: ``main`` on the left, one below another where there is room (else one at a time); ``side`` beside
+them where there is room (else alone); ``full`` alone."""
 
 
 @dataclass(frozen=True)

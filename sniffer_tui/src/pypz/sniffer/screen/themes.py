@@ -18,7 +18,7 @@ class Colours(NamedTuple):
 
 
 def _colours(
-    name: str, *, background: str, panel: str, foreground: str, accent: str, good: str, warn: str, bad: str
+    name: str, *, background: str, panel: str, bar: str, foreground: str, accent: str, good: str, warn: str, bad: str
 ) -> Colours:
     theme = Theme(
         name=name,
@@ -33,6 +33,15 @@ def _colours(
         surface=background,
         panel=panel,
         dark=Color.parse(background).brightness < 0.5,
+        variables={
+            "scrollbar": bar,
+            "scrollbar-hover": accent,
+            "scrollbar-active": accent,
+            "scrollbar-background": background,
+            "scrollbar-background-hover": background,
+            "scrollbar-background-active": background,
+            "scrollbar-corner-color": background,
+        },
     )
     black, red, green, yellow, blue, text = (
         Color.parse(one).rgb for one in (background, bad, good, warn, accent, foreground)
@@ -46,6 +55,7 @@ THEMES: Final[Mapping[str, Colours]] = {
         "dark",
         background="#14171a",
         panel="#2a3037",
+        bar="#5b6672",
         foreground="#e6e6e6",
         accent="#6cb6ff",
         good="#7fd35b",
@@ -56,6 +66,7 @@ THEMES: Final[Mapping[str, Colours]] = {
         "light",
         background="#fafafa",
         panel="#dde2e8",
+        bar="#8a949e",
         foreground="#1b1b1b",
         accent="#0b5cad",
         good="#1c6b28",
@@ -66,6 +77,7 @@ THEMES: Final[Mapping[str, Colours]] = {
         "high contrast",
         background="#000000",
         panel="#303030",
+        bar="#808080",
         foreground="#ffffff",
         accent="#00ffff",
         good="#00ff5f",
@@ -76,6 +88,7 @@ THEMES: Final[Mapping[str, Colours]] = {
         "no colours",
         background="#000000",
         panel="#303030",
+        bar="#808080",
         foreground="#ffffff",
         accent="#ffffff",
         good="#ffffff",

@@ -44,7 +44,7 @@ class LinesView(ScrollView, can_focus=True):
     """Rows of text; only those that are to be seen are drawn, and only when there are others."""
 
     DEFAULT_CSS = """
-    LinesView { height: 1fr; }
+    LinesView { height: 1fr; padding: 0 0 0 1; scrollbar-size: 0 1; }
     """
 
     def __init__(self) -> None:
@@ -93,7 +93,11 @@ class LinesView(ScrollView, can_focus=True):
         width = self.scrollable_content_region.width
         if not 0 <= top + y < len(self._rows):
             return Strip.blank(width, self.rich_style)
-        return self._rows[top + y].crop_extend(left, left + width, None).apply_style(self.rich_style)
+        row = self._rows[top + y]
+        shown = row.crop_extend(left, left + width, None)
+        if row.cell_length > left + width:
+            shown = Strip([*shown.crop(0, width - 1), Segment("…", DIM)])
+        return shown.apply_style(self.rich_style)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Follow as long as the last row is to be seen; that there are fewer rows now is no scrolling."""
@@ -114,7 +118,7 @@ class LogsPane(Pane):
         Binding("right_square_bracket", "member(1)", "next operator", show=False),
         Binding("space", "follow", "follow"),
         Binding("w", "wrap", "wrap"),
-        Binding("c", "clear", "clear filter"),
+        Binding("c", "clear", "clear"),
         Binding("s", "source", "source", show=False),
     ]
 

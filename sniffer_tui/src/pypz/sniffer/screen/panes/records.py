@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -23,7 +24,7 @@ from pypz.sniffer.picture import Picture
 from pypz.sniffer.records import Records, Tail
 from pypz.sniffer.screen.pane import Pane, Watched
 from pypz.sniffer.screen.styles import STYLES
-from pypz.sniffer.sheet import joined, json_of, read_where, table_of
+from pypz.sniffer.sheet import joined, json_of, numeric_columns, read_where, table_of
 
 LOOK_S: Final = 0.2
 """Seconds between two looks at what was read: five frames a second (design)."""
@@ -43,7 +44,7 @@ class Sheet(Widget, can_focus=True):
         Binding("home", "move_first", show=False),
         Binding("end", "follow", "follow"),
         Binding("space", "hold", "hold"),
-        Binding("enter", "whole", "whole record"),
+        Binding("enter", "whole", "whole"),
         Binding("w", "ask('where')", "where"),
         Binding("c", "ask('columns')", "columns"),
     ]
@@ -60,6 +61,10 @@ class Sheet(Widget, can_focus=True):
     def render(self) -> Text:
         """Give the lines."""
         return self.lines
+
+    def on_resize(self, event: Resize) -> None:
+        """Fit as many lines as there is room for now."""
+        self.pane.fit()
 
     def draw(self, lines: Text) -> None:
         """Show other lines, when they are other ones."""
@@ -101,7 +106,7 @@ class RecordsPane(Pane):
 
     DEFAULT_CSS = """
     RecordsPane { layout: vertical; }
-    RecordsPane #channel { height: 1; padding: 0 1; text-style: bold; }
+    RecordsPane #channel { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
     RecordsPane #whole { height: auto; max-height: 50%; padding: 0 1; border-top: solid $panel; display: none; }
     RecordsPane #whole.shown { display: block; }
     RecordsPane Input { height: 1; border: none; padding: 0 1; display: none; }
@@ -278,9 +283,9 @@ class RecordsPane(Pane):
             return self._at
         return self._rows[-1][0] if self._rows else 0
 
-    def on_resize(self, event: Resize) -> None:
-        """Fit as many lines as there is room for."""
-        self.call_after_refresh(self._draw)
+    def fit(self) -> None:
+        """Draw as many records as there is room for."""
+        self._draw()
 
     def _draw(self) -> None:
         if not self.is_mounted:
@@ -294,7 +299,7 @@ class RecordsPane(Pane):
 
     def _heading(self) -> Text:
         tail = self._tail
-        text = Text(self._wanted, no_wrap=True, overflow="ellipsis")
+        text = Text(no_wrap=True, overflow="ellipsis").append(self._wanted, "bold")
         if not tail.is_caught_up and not tail.notice:
             passed = f", passed over {tail.passed:,}" if tail.passed else ""
             text.append(f"  reads what is there{passed}", STYLES["warn"])
@@ -319,14 +324,15 @@ class RecordsPane(Pane):
         shown = self._rows[first : first + room]
         names, cells = table_of([seen for _, seen in shown], self._columns)
         widths = [
-            min(WIDEST if len(names) > 2 else width, max(len(row[i]) for row in [names, *cells]))
+            min(WIDEST if len(names) > 2 else width, max(cell_len(row[i]) for row in [names, *cells]))
             for i in range(len(names))
         ]
+        numbers_at = numeric_columns(cells)
         text = Text(no_wrap=True, overflow="ellipsis", end="")
-        text.append(joined(names, widths)[:width], "bold" if shown else STYLES["dim"])
+        text.append(joined(names, widths, numbers_at)[:width], "bold" if shown else STYLES["dim"])
         for (number, _), row in zip(shown, cells, strict=True):
             is_here = number == numbers[here]
-            line = f"{'>' if is_here else ' '}{joined(row, widths)[1:]}"[:width]
+            line = f"{'>' if is_here else ' '}{joined(row, widths, numbers_at)[1:]}"[:width]
             text.append("\n").append(line, "reverse" if is_here and self._at is not None else "")
         return text
 
@@ -335,4 +341,4 @@ class RecordsPane(Pane):
         if seen is None:
             return Text("no record", STYLES["dim"])
         place = f"partition {seen.partition}, position {seen.position}, index {seen.index}, by {seen.writer}, run {seen.run}"
-        return Text(place, STYLES["dim"]).append(f"\n{json_of(seen.record, indent=2)}", "")
+        return Text().append(place, STYLES["dim"]).append(f"\n{json_of(seen.record, indent=2)}")

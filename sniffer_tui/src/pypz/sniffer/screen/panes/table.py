@@ -17,12 +17,19 @@ from pypz.sniffer.screen.styles import STYLES
 from pypz.sniffer.table import COLUMNS, Cell, Row, row_at, rows_of
 
 TABLE_WIDTHS: Final = (0, 16, 9, 6, 8)
-"""Widths of the columns but the first, which takes what is left, and the last, which needs a wide screen."""
+"""Least widths of the columns but the first, which takes what is left, and the last, which needs a wide screen."""
 
-NAME_WIDTH: Final = range(16, 49)
+NAME_WIDTHS: Final = (16, 32, 48)
+"""Columns for a name: at least, before states get more, and at most (chosen)."""
+
+STATE_WIDTH: Final = 34
+"""Columns at most for a state: as many as a group in several states takes (chosen)."""
 
 WAITS_FROM: Final = 104
 """Columns from which on there is room to say for whom a port waits."""
+
+WAITS_WIDTH: Final = 20
+"""Columns at least to say it (chosen)."""
 
 
 class OperatorTable(DataTable[Text]):
@@ -39,7 +46,8 @@ class TablePane(Pane):
 
     DEFAULT_CSS = """
     TablePane { layout: vertical; }
-    OperatorTable { height: 1fr; }
+    OperatorTable { height: 1fr; scrollbar-size: 1 1; }
+    OperatorTable:focus { background-tint: transparent; }
     OperatorTable:nocolor > .datatable--cursor { text-style: reverse; }
     OperatorTable:nocolor > .datatable--header { text-style: underline; }
     """
@@ -126,10 +134,17 @@ class TablePane(Pane):
         columns = COLUMNS if width >= WAITS_FROM else COLUMNS[:-1]
         widths = list(TABLE_WIDTHS)
         left = width - sum(widths) - 2 * len(columns)
-        widths[0] = max(NAME_WIDTH[0], min(NAME_WIDTH[-1], left))
-        if len(columns) > len(widths):
-            widths[0] = min(40, left - 20)
-            widths.append(left - widths[0])
+        has_waits = len(columns) > len(widths)
+        if has_waits:
+            widths.append(WAITS_WIDTH)
+            left -= WAITS_WIDTH
+        for i, most in ((0, NAME_WIDTHS[1]), (1, STATE_WIDTH), (0, NAME_WIDTHS[2])):
+            more = max(0, min(most - widths[i], left))
+            widths[i] += more
+            left -= more
+        widths[0] = max(NAME_WIDTHS[0], widths[0])
+        if has_waits:
+            widths[-1] += left
         if [(c.label.plain, c.width) for c in table.ordered_columns] == list(zip(columns, widths, strict=True)):
             return
         selected = self._selected_key()
@@ -147,8 +162,10 @@ class TablePane(Pane):
 
     def _text(self, cell: Cell, column: int) -> Text:
         width = self.table.ordered_columns[column].width
-        text = cell.text if len(cell.text) <= width else f"{cell.text[: width - 1]}…"
-        return Text(text, STYLES[cell.tone], justify="right" if cell.is_number else "left", no_wrap=True)
+        text = cell.text if len(cell.text) <= width else cell.short or cell.text
+        text = text if len(text) <= width else f"{text[: width - 1]}…"
+        style = STYLES[cell.tone] if column or text.startswith(" ") else "bold"  # operators stand out from their ports
+        return Text(text, style, justify="right" if cell.is_number else "left", no_wrap=True)
 
     def _selected_key(self) -> str:
         table = self.table
