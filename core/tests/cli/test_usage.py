@@ -32,6 +32,9 @@ def _forget(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("graph --format x", "--format is 'x', expected text or mermaid; "),
         ("plan -p", "option '-p' needs a value behind it; "),
         ("run a b c", "nothing is expected at 'b c'; arguments are PIPELINE; "),
+        ("scale shop.shelf x", "N is 'x', expected a whole number; `pypz scale --help`"),
+        ("scale -n space shop.shelf --dry-run 1.5", "N is '1.5', expected a whole number; `pypz scale --help`"),
+        ("scale shop.shelf -- -x", "N is '-x', expected a whole number; `pypz scale --help`"),
         ("destroy", "NAME is missing: A pipeline, or one of its operators by full name; `pypz destroy --help`"),
     ],
 )

@@ -32,7 +32,7 @@ def _fault(error: Any, param: Any, context: Any, arguments: Sequence[str]) -> st
     if hasattr(error, "param_type"):
         return f"{_name(param)} is missing" + (f": {param.help.rstrip('.')}" if getattr(param, "help", None) else "")
     if param is not None:
-        place, value = _given(param, arguments)
+        place, value = _given(param, context, arguments)
         return f"{place}{'' if value is None else f' is {value!r}'}, expected {_expected(message, param)}"
     extra = re.search(r"extra arguments? ?\(?s?\)? ?\((.*)\)", message)
     if extra is not None and context is not None:
@@ -41,7 +41,7 @@ def _fault(error: Any, param: Any, context: Any, arguments: Sequence[str]) -> st
     return str(message).rstrip(".")
 
 
-def _given(param: Any, arguments: Sequence[str]) -> tuple[str, str | None]:
+def _given(param: Any, context: Any, arguments: Sequence[str]) -> tuple[str, str | None]:
     """Where the value stands, and the value, as far as it is found."""
     for place in reversed(range(len(arguments))):
         option, is_one, value = arguments[place].partition("=")
@@ -49,7 +49,12 @@ def _given(param: Any, arguments: Sequence[str]) -> tuple[str, str | None]:
             return option, value if is_one else next(iter(arguments[place + 1 :]), None)
     if param.envvar and isinstance(param.envvar, str) and param.envvar in os.environ:
         return f"environment variable {param.envvar}", os.environ[param.envvar]
-    return _name(param), None
+    if context is None or context.info_name not in arguments:
+        return _name(param), None
+    # What has no name before it stands where the library's own parser finds it.
+    own = list(arguments[arguments.index(context.info_name) + 1 :])
+    found = context.command.make_parser(context).parse_args(args=own)[0].get(param.name)
+    return _name(param), None if found is None else str(found)
 
 
 def _name(param: Any) -> str:
