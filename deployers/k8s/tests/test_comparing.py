@@ -25,7 +25,7 @@ from pypz.deployers.k8s.hiding import masked, plain_secrets
 from pypz.deployers.k8s.plan import OperatorPlan
 from pypz.deployers.k8s.planning import plan_of
 from pypz.deployers.k8s.refusals import explained
-from pypz.deployers.k8s.touching import touched
+from pypz.deployers.k8s.touching import resized, touched
 from pypz.executors.commons import ExecutionMode
 
 IMAGE = "localhost/python:3.11-slim"
@@ -131,6 +131,31 @@ def test_operators_that_come_and_go_and_channels_that_move_are_told() -> None:
     gone, new = touched(str(letters()), str(named))
     assert gone.startswith("channel letters.sink.letters at kafka://broker:9092: nobody reads it any more")
     assert new == "channel blue..letters.sink.letters at kafka://broker:9092 is new"
+
+
+def test_a_change_of_sizes_alone_can_be_scaled() -> None:
+    assert resized(str(letters()), str(letters())) == {}
+    assert resized(str(letters()), str(letters(replicas=3))) == {"letters.sink": 4}
+    assert resized(str(letters(replicas=3)), str(letters(replicas=0))) == {"letters.sink": 1}
+    more_and_another = letters(replicas=3, env=[{"name": "A", "value": "1"}])
+    assert resized(str(letters()), str(more_and_another)) == {}
+    assert resized(str(letters()), str(letters(More, replicas=3))) == {}
+
+
+def test_a_change_of_sizes_that_scaling_would_refuse_is_none() -> None:
+    more_writers = letters()
+    more_writers.source.set_parameter("replicationFactor", 2)
+    assert resized(str(letters()), str(more_writers)) == {}
+    for replicas, expected in ((1, {}), (3, {"letters.sink": 4})):  # from 3 members, with 4 partitions or a key
+        old, new = letters(replicas=2), letters(replicas=3)
+        for pipeline in (old, new):
+            pipeline.sink.letters.set_parameter("partitions", replicas + 1)
+        assert resized(str(old), str(new)) == expected
+    old, new = letters(replicas=2), letters(replicas=3)
+    for pipeline in (old, new):
+        pipeline.source.letters.set_parameter("partitionBy", "town")
+    assert resized(str(old), str(new)) == {}
+    assert resized(str(new), str(old)) == {"letters.sink": 3}
 
 
 # --- secrets ------------------------------------------------------------------------------------------------------------
@@ -283,6 +308,13 @@ def test_what_changes_is_told_with_what_would_restart_and_no_secret(
     assert "channel letters.sink.letters: raised from 2 partitions to 3; what it holds is kept" in found.data
     assert any("environment variable 'PASSWORD' looks like a secret" in w for w in found.warnings)
 
+    assert found.scaling == {}
+
+    found = deployer.plan(letters(replicas=2))
+    assert found.scaling == {"letters.sink": 3}
+    assert found.restarts["letters.source"] == "a changed pipeline is deployed as a new run; `pypz scale` lets it go on"
+    assert deployer.plan(letters(replicas=2, secret="another one")).scaling == {}
+
     found = deployer.plan(letters(Fewer))
     assert actions(found) == ["change ConfigMap -", "delete Secret letters.sink", "delete Job letters.sink"]
     assert found.data[0] == "letters.sink vanishes: 2 members would not start again"
@@ -408,7 +440,11 @@ def test_the_command_tells_by_its_exit_code_and_as_json(pypz: Pypz, tmp_path: Pa
     assert found["restarts"]["letters.sink_0"] == "it changes"
     assert [c["kind"] for c in found["changes"]] == ["ConfigMap", "Job"]
     shown = pypz(*plan, "more.yaml").stdout
-    assert "would change: 2 changed; `pypz destroy letters`, then `pypz deploy` brings it about" in shown
+    assert (
+        "would change: 2 changed, sizes of groups alone; `pypz scale letters.sink 4` brings it about while the run goes on, "
+        "`pypz destroy letters`, then `pypz deploy` as a new run" in shown
+    )
+    assert found["scaling"] == {"letters.sink": 4}
     assert "raised from 2 partitions to 4" in shown
 
     done = pypz(*plan, "letters.yaml", "--context", "nowhere")

@@ -82,4 +82,8 @@ def _verdict(found: DeploymentPlan) -> str:
     told = ", ".join(f"{counts[action]} {word}" for action, word in words.items() if counts[action])
     if not found.is_deployed:
         return f"would change: {told}"
-    return f"would change: {told}; `pypz destroy {found.pipeline}`, then `pypz deploy` brings it about"
+    anew = f"`pypz destroy {found.pipeline}`, then `pypz deploy`"
+    if not found.scaling:
+        return f"would change: {told}; {anew} brings it about"
+    scale = ", ".join(f"`pypz scale {operator} {members}`" for operator, members in found.scaling.items())
+    return f"would change: {told}, sizes of groups alone; {scale} brings it about while the run goes on, {anew} as a new run"

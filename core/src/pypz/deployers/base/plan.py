@@ -29,6 +29,9 @@ class DeploymentPlan:
     changes: list[ObjectChange] = field(default_factory=list)
     restarts: dict[str, str] = field(default_factory=dict)
     """Members that run now and would start again: full name -> why."""
+    scaling: dict[str, int] = field(default_factory=dict)
+    """Where nothing but sizes of groups changes, and the deployer can do that within the run: full name of the operator ->
+    members from now on, as `Deployer.scale_operator` takes them."""
     data: list[str] = field(default_factory=list)
     """What becomes of groups, channels and their records."""
     warnings: list[str] = field(default_factory=list)

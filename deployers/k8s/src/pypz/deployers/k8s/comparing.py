@@ -28,7 +28,7 @@ from pypz.deployers.k8s.plan import (
 )
 from pypz.deployers.k8s.refusals import explained
 from pypz.deployers.k8s.states import groups_of
-from pypz.deployers.k8s.touching import touched
+from pypz.deployers.k8s.touching import resized, touched
 from pypz.deployers.k8s.versions import fitting
 
 CONTEXT_LINES: Final = 2
@@ -56,6 +56,8 @@ class Comparison:
             plan = dataclasses.replace(plan, run=str(self._owner["data"]["run"]))
         self._api = api
         self._plan = plan
+        self._otherwise: set[str] = set()
+        """Full names of operators whose Job changes not in its size alone."""
         self._found = DeploymentPlan(plan.name, f"kubernetes, namespace {api.namespace!r}", self._owner is not None)
 
     def made(self) -> DeploymentPlan:
@@ -96,6 +98,8 @@ class Comparison:
             return
         checked = {**checked, "kind": manifest["kind"]}
         if _content(live) != _content(checked):
+            if _content(live, is_size_told=False) != _content(checked, is_size_told=False):
+                self._otherwise.add(key[2])
             name = manifest["metadata"]["name"]
             self._note(
                 {**manifest, "metadata": {**manifest["metadata"], "name": name}}, "change", _change(live, checked)
@@ -112,16 +116,28 @@ class Comparison:
             return
         deployed = str(config["data"][CONFIG_KEY])
         changed = {c.operator for c in self._found.changes} | _changed_operators(deployed, self._plan.config)
+        self._found.scaling = self._resized(deployed)
         remaining = {f"{self._plan.name}.{o.name}" for o in self._plan.operators}
         for group in groups_of(deployed):
             if group.full_name not in remaining:
                 continue
             why = "it changes" if group.full_name in changed else "a changed pipeline is deployed as a new run"
+            if self._found.scaling and group.full_name not in changed:
+                why += "; `pypz scale` lets it go on"
             self._found.restarts |= {group.member_name(index): why for index in range(group.size)}
         self._found.data += touched(deployed, self._plan.config)
         self._found.data.append(
             "records that nobody has read yet stay in their channels; the new run goes on behind what was committed"
         )
+
+    def _resized(self, deployed: str) -> dict[str, int]:
+        """What scaling brings about: sizes of groups, where nothing else changes."""
+        found = resized(deployed, self._plan.config)
+        are_sizes = all(
+            c.action == "change" and (c.operator in found if c.kind == JOB else c.kind == "ConfigMap")
+            for c in self._found.changes
+        )
+        return found if are_sizes and not self._otherwise & found.keys() else {}
 
 
 def moving_images(operators: Iterable[OperatorPlan], pipeline: str) -> list[str]:
@@ -145,7 +161,7 @@ def _key_of(found: Manifest) -> _Key:
     return found["kind"], kind, str(metadata.get("annotations", {}).get(FULL_NAME, metadata.get("name")))
 
 
-def _content(found: Manifest) -> Any:
+def _content(found: Manifest, *, is_size_told: bool = True) -> Any:
     """What an object says, without what the cluster adds to it and without names that follow from its content."""
     if found["kind"] == "ConfigMap":
         return {k: v for k, v in found.get("data", {}).items() if k not in ("config", "run")}
@@ -155,6 +171,8 @@ def _content(found: Manifest) -> Any:
     config = [v["configMap"] for v in made["spec"]["template"]["spec"].get("volumes", []) if v["name"] == "pypz-config"]
     for one in config:
         one["name"] = "(the pipeline's description)"
+    if not is_size_told:
+        made["spec"] = {k: v for k, v in made["spec"].items() if k not in ("completions", "parallelism")}
     metadata = {k: v for k, v in made["metadata"].items() if k in ("labels", "annotations")}
     return {"metadata": metadata, "spec": made["spec"]}
 

@@ -21,6 +21,10 @@ class _Channel:
     """Full names of the output ports."""
     keyed_by: frozenset[str]
     """Those of them that pick the partition by a key."""
+    reader: str
+    """Full name of the operator that reads it."""
+    is_fixed: bool
+    """Whether scaling may not raise its number of partitions."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,33 @@ def touched(deployed: str, wanted: str) -> list[str]:
     """Tell what a change from one DTO to the other does to data, a sentence each; empty when it does nothing to it."""
     old, new = _shape_of(deployed), _shape_of(wanted)
     return [*_groups(old, new), *_channels(old, new)]
+
+
+def resized(deployed: str, wanted: str) -> dict[str, int]:
+    """Tell the operators that get another number of members, where that is all that a change from one DTO to the other does
+    and each may be scaled within its run.
+
+    Returns:
+        Members from now on by the operator's full name; empty where something else changes, or one cannot be scaled.
+    """
+    if _without_sizes(deployed) != _without_sizes(wanted):
+        return {}
+    old, new = _shape_of(deployed), _shape_of(wanted)
+    found = {name: size for name, size in new.sizes.items() if old.sizes[name] != size}
+    for name, size in found.items():
+        read = [channel for channel in old.channels.values() if channel.reader == name]
+        # Without input there is nothing to share; chosen or keyed partitions are not raised.
+        if not read or any(channel.is_fixed and channel.partitions < size for channel in read):
+            return {}
+    return found
+
+
+def _without_sizes(config: str) -> Any:
+    pipeline: Mapping[str, Any] = yaml.load(config, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    for operator in _nested(pipeline):
+        for values in (operator.get("parameters"), (operator.get("spec") or {}).get("expectedParameters")):
+            (values or {}).pop("replicationFactor", None)
+    return pipeline
 
 
 def _groups(old: _Shape, new: _Shape) -> Iterator[str]:
@@ -113,6 +144,8 @@ def _read_by(
             int(parameters.get("partitions") or _size(operator)),
             frozenset(outputs),
             frozenset(name for name, key in outputs.items() if key),
+            f"{pipeline}.{operator['name']}",
+            bool(parameters.get("partitions")) or any(outputs.values()),
         )
 
 
