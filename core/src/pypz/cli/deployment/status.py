@@ -22,7 +22,7 @@ from pypz.cli.deployment.place import (
 from pypz.cli.deployment.table import table_of
 from pypz.cli.errors import told_plainly
 from pypz.cli.screen import stdout
-from pypz.deployers.base import Deployer, MemberStatus
+from pypz.deployers.base import Deployer, DeploymentState, MemberStatus
 
 
 def status(
@@ -47,9 +47,13 @@ def status(
         if name is not None:
             check_deployed(deployer, name)
             members = deployer.retrieve_pipeline_status(name)
-            _write_json([_as_json(member) for member in members]) if as_json else stdout().print(
-                table_of(members, name)
-            )
+            if as_json:
+                _write_json([_as_json(member) for member in members])
+                return
+            stdout().print(table_of(members, name))
+            if any(member.state is DeploymentState.Failed for member in members):
+                left = deployer.retrieve_remains(name)
+                stdout().print(f"{name}: {left}" if left else "", soft_wrap=True, end="\n" if left else "")
             return
         found = {pipeline: _counts(deployer, pipeline) for pipeline in sorted(deployer.retrieve_pipeline_deployments())}
         if as_json:

@@ -119,6 +119,12 @@ class Deployer(ABC):
         pipeline = self.retrieve_deployed_pipeline(pipeline_name)
         return None if pipeline is None else str(pipeline)
 
+    def retrieve_remains(self, pipeline_name: str) -> str:
+        """Tell in a sentence what a pipeline that has failed leaves outside of the deployment, such as its channels, and what
+        removes that; empty when nothing is known.
+        """
+        return ""
+
     def watch(self, pipeline_name: str, on_status: Callable[[MemberStatus], None], is_over: Callable[[], bool]) -> None:
         """Tell every member's status, then each change, until it is enough. Only looks: nothing is ended or changed.
 

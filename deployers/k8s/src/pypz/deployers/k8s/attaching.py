@@ -81,8 +81,8 @@ class Attachment:
         self._deadline: float | None = None
         """Monotonic time until which the rest must have ended, once a Job has failed."""
 
-    def stay(self) -> None:
-        """Return when every member has completed, failed or gone."""
+    def stay(self) -> bool:
+        """Return when every member has completed, failed or gone; tells whether it has failed."""
         with Watcher(
             self._api, selector_of(self._pipeline), "ConfigMap", *self._kinds, "Pod", "Event", say=self._say
         ) as seen:
@@ -98,9 +98,10 @@ class Attachment:
                 if not seen.wait(self._deadline):
                     names = ", ".join(self._unfinished())
                     self._say(f"{self._pipeline}: did not end in time: {names}; destroy ends them")
-                    return
+                    return True
         if self._states and all(s is DeploymentState.NotExisting for s in self._states.values()):
             self._say(f"{self._pipeline} was destroyed meanwhile")
+        return self._deadline is not None
 
     def _tell_missing(self, seen: Watcher) -> None:
         """Tell of operators that have nothing on the cluster: the others may wait for them for ever."""

@@ -152,7 +152,7 @@ class KubernetesDeployer(Deployer):
         deployments.attach(pipeline_name, tell_user, tell_observers)
 
     def destroy(self, pipeline_name: str, force: bool = False, wait: bool = True) -> None:
-        """Remove a pipeline and all that its deployment made; its channels stay.
+        """Remove a pipeline and all that its deployment made; where it has not ended well its channels stay, and are told.
 
         Args:
             pipeline_name: Full name of the pipeline.
@@ -261,6 +261,10 @@ class KubernetesDeployer(Deployer):
     def retrieve_description(self, pipeline_name: str) -> str | None:
         """Give a deployed pipeline's description as YAML; its classes need not be installed here."""
         return self._deployments().config(pipeline_name)
+
+    def retrieve_remains(self, pipeline_name: str) -> str:
+        """Tell in a sentence which channels a pipeline that has failed leaves, and what removes them; empty when none."""
+        return self._deployments().remains(pipeline_name)
 
     def watch(self, pipeline_name: str, on_status: Callable[[MemberStatus], None], is_over: Callable[[], bool]) -> None:
         """Tell every member's status, then each change as the cluster tells it, until it is enough. Only looks.

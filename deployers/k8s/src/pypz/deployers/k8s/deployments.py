@@ -28,10 +28,12 @@ from pypz.deployers.k8s.plan import (
     selector_of,
 )
 from pypz.deployers.k8s.refusals import explained
+from pypz.deployers.k8s.remains import remains_of
 from pypz.deployers.k8s.scaling import Rescaling, note_down
 from pypz.deployers.k8s.states import (
     Group,
     groups_of,
+    has_completed,
     index_of,
     job_of,
     kept_of,
@@ -101,6 +103,11 @@ class Deployments:
         found = None if owner is None else self._api.get("ConfigMap", owner["data"]["config"])
         return None if found is None else str(found["data"][CONFIG_KEY])
 
+    def remains(self, pipeline: str) -> str:
+        """What a pipeline that has not ended well leaves outside of the cluster, in a sentence; empty when nothing."""
+        config = self.config(pipeline)
+        return "" if config is None else remains_of(config)
+
     def create(self, plan: PipelinePlan, wait: bool) -> None:
         """Make all objects of a pipeline, or none.
 
@@ -150,7 +157,9 @@ class Deployments:
         kinds = _kinds_of(owner)
         if owner is None and not any(self._api.list(kind, selector_of(pipeline)).items for kind in kinds):
             raise self._not_found(pipeline)
-        self._remove(pipeline, kinds, force, wait)
+        left = self._remove(pipeline, kinds, force, wait)
+        if left:
+            self._say(f"{pipeline}: {left}")
 
     def states(self, pipeline: str) -> dict[str, DeploymentState]:
         """State of every member by its full name; empty when the pipeline is not deployed."""
@@ -206,7 +215,9 @@ class Deployments:
             config = self.config(pipeline)
             if config is None:
                 raise self._not_found(pipeline)
-            Attachment(self._api, pipeline, groups_of(config), on_change, on_news, self._say).stay()
+            has_failed = Attachment(self._api, pipeline, groups_of(config), on_change, on_news, self._say).stay()
+            if has_failed and (left := remains_of(config)):
+                self._say(f"{pipeline}: {left}")
         except KeyboardInterrupt:
             self._say(f"detached from {pipeline}, which goes on; destroy({pipeline!r}) ends and removes it")
             raise
@@ -436,8 +447,11 @@ class Deployments:
         except DeploymentException as error:
             cause.add_note(f"and what was made could not be removed: {error}; destroy({pipeline!r}) tries again")
 
-    def _remove(self, pipeline: str, kinds: Sequence[str], force: bool, wait: bool) -> None:
+    def _remove(self, pipeline: str, kinds: Sequence[str], force: bool, wait: bool) -> str:
+        """Remove everything; tells what a pipeline that has not ended well leaves outside of the cluster."""
         with Watcher(self._api, selector_of(pipeline), *kinds, say=self._say) as seen:
+            configs = [c["data"][CONFIG_KEY] for c in seen.objects["ConfigMap"].values() if CONFIG_KEY in c["data"]]
+            left = remains_of(configs[-1]) if configs and not all(map(has_completed, seen.workloads)) else ""
             self._api.delete("ConfigMap", owner_name(pipeline))
             # What the owner's deletion would reach a little later, or never when somebody has cut it off.
             for kind in (k for k in reversed(kinds) if k != "Pod"):
@@ -448,6 +462,7 @@ class Deployments:
                 self._await_nothing_left(pipeline, seen, force)
             elif force:
                 self._kill(seen.objects["Pod"].values(), set())
+        return left
 
     def _remove_job(self, job: Manifest, force: bool, wait: bool) -> None:
         name, uid = job["metadata"]["name"], job["metadata"]["uid"]

@@ -247,6 +247,11 @@ def has_failed(job: Manifest) -> bool:
     return _condition(job, "FailureTarget", "Failed") is not None
 
 
+def has_completed(job: Manifest) -> bool:
+    """Whether all members of a Job have ended well."""
+    return _condition(job, "Complete", "SuccessCriteriaMet") is not None
+
+
 def is_finished(job: Manifest) -> bool:
     """Whether a Job makes no pods any more: it has completed or failed, or was ended."""
     return _condition(job, "Complete", "SuccessCriteriaMet", "FailureTarget", "Failed") is not None or is_ended(job)

@@ -13,7 +13,9 @@ _REFERENCE: Final = re.compile(r"\$\(env:PYPZ_SECRET_[^)]*\)")
 
 
 @dataclass(frozen=True)
-class _Channel:
+class Channel:
+    """A channel as its reader describes it."""
+
     name: str
     location: str
     partitions: int
@@ -25,18 +27,24 @@ class _Channel:
     """Full name of the operator that reads it."""
     is_fixed: bool
     """Whether scaling may not raise its number of partitions."""
+    has_options: bool
+    """Whether its location takes more than its address to be reached."""
 
 
 @dataclass(frozen=True)
-class _Shape:
+class Shape:
+    """What data depends on."""
+
+    status: str
+    """What the pipeline's status streams are called."""
     sizes: Mapping[str, int]
     """Members of each group by the principal's full name."""
-    channels: Mapping[str, _Channel]
+    channels: Mapping[str, Channel]
 
 
 def touched(deployed: str, wanted: str) -> list[str]:
     """Tell what a change from one DTO to the other does to data, a sentence each; empty when it does nothing to it."""
-    old, new = _shape_of(deployed), _shape_of(wanted)
+    old, new = shape_of(deployed), shape_of(wanted)
     return [*_groups(old, new), *_channels(old, new)]
 
 
@@ -49,7 +57,7 @@ def resized(deployed: str, wanted: str) -> dict[str, int]:
     """
     if _without_sizes(deployed) != _without_sizes(wanted):
         return {}
-    old, new = _shape_of(deployed), _shape_of(wanted)
+    old, new = shape_of(deployed), shape_of(wanted)
     found = {name: size for name, size in new.sizes.items() if old.sizes[name] != size}
     for name, size in found.items():
         read = [channel for channel in old.channels.values() if channel.reader == name]
@@ -67,7 +75,7 @@ def _without_sizes(config: str) -> Any:
     return pipeline
 
 
-def _groups(old: _Shape, new: _Shape) -> Iterator[str]:
+def _groups(old: Shape, new: Shape) -> Iterator[str]:
     for operator, size in old.sizes.items():
         if operator not in new.sizes:
             yield f"{operator} vanishes: {_of(size, 'member')} would not start again"
@@ -80,7 +88,7 @@ def _groups(old: _Shape, new: _Shape) -> Iterator[str]:
         yield f"{operator} is new: {_of(new.sizes[operator], 'member')}"
 
 
-def _channels(old: _Shape, new: _Shape) -> Iterator[str]:
+def _channels(old: Shape, new: Shape) -> Iterator[str]:
     for name, was in old.channels.items():
         now = new.channels.get(name)
         if now is None:
@@ -107,13 +115,15 @@ def _channels(old: _Shape, new: _Shape) -> Iterator[str]:
         yield f"channel {name} at {new.channels[name].location} is new"
 
 
-def _shape_of(config: str) -> _Shape:
+def shape_of(config: str) -> Shape:
+    """Read it from a DTO."""
     pipeline: Mapping[str, Any] = yaml.load(config, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     namespace = (pipeline.get("parameters") or {}).get("channelNamespace")
     prefix = f"{namespace}.." if namespace else ""
     operators = list(_nested(pipeline))
     whole = str(pipeline["name"])
-    return _Shape(
+    return Shape(
+        f"{prefix}{whole}",
         {f"{whole}.{o['name']}": _size(o) for o in operators},
         {c.name: c for o in operators for c in _read_by(o, whole, prefix, operators)},
     )
@@ -121,7 +131,7 @@ def _shape_of(config: str) -> _Shape:
 
 def _read_by(
     operator: Mapping[str, Any], pipeline: str, prefix: str, operators: Iterable[Mapping[str, Any]]
-) -> Iterator[_Channel]:
+) -> Iterator[Channel]:
     for port in _nested(operator):
         parameters = port.get("parameters") or {}
         is_input = any("InputPortPlugin" in str(kind) for kind in (port.get("spec") or {}).get("types") or [])
@@ -138,7 +148,7 @@ def _read_by(
             for p in _nested(o)
             if (o["name"], p["name"]) in sources
         }
-        yield _Channel(
+        yield Channel(
             f"{prefix}{pipeline}.{operator['name']}.{port['name']}",
             _REFERENCE.sub("********", str(parameters["channelLocation"])),
             int(parameters.get("partitions") or _size(operator)),
@@ -146,6 +156,7 @@ def _read_by(
             frozenset(name for name, key in outputs.items() if key),
             f"{pipeline}.{operator['name']}",
             bool(parameters.get("partitions")) or any(outputs.values()),
+            bool(parameters.get("channelConfig")),
         )
 
 

@@ -1,0 +1,43 @@
+"""What a pipeline that has not ended well leaves outside of the cluster: its channels, and how they are removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from pypz.deployers.k8s.touching import Channel, shape_of
+
+SHOWN: Final = 3
+"""Names of channels that are told at a location. Chosen: enough to know them by."""
+
+
+def remains_of(config: str) -> str:
+    """Tell in a sentence what stays of a pipeline's channels, what becomes of it, and what removes it.
+
+    Args:
+        config: The pipeline's DTO.
+
+    Returns:
+        Empty when it has no channels.
+    """
+    shape = shape_of(config)
+    places: dict[str, list[Channel]] = {}
+    for channel in shape.channels.values():
+        places.setdefault(channel.location, []).append(channel)
+    if not places:
+        return ""
+    told = "; ".join(f"{_names(channels)} at {location}" for location, channels in places.items())
+    if any(channel.has_options or "*" in channel.location for channel in shape.channels.values()):
+        ways = "`pypz retire PIPELINE --all`, with its code and parameters as for `pypz deploy`,"
+    else:
+        ways = " and ".join(f"`pypz retire {shape.status} --all --location {location}`" for location in places)
+    return (
+        f"it did not end well, so what there is of its channels stays ({told}): deployed again, it goes on there; {ways} "
+        "removes them for good"
+    )
+
+
+def _names(channels: Iterable[Channel]) -> str:
+    names = [channel.name for channel in channels]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
