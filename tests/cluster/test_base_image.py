@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from pypz.deployers.k8s.api import ClusterApi
 from pypz.deployers.k8s.connection import load_configuration
 from pypz.deployers.k8s.watching import Watcher
 from tests.cluster.conftest import BASE_IMAGE, PYPZ_IMAGE, ROOT, needed, run
+from tests.docs.pages import environment, read_blocks
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -43,6 +43,19 @@ print(json.dumps({
 def built(name: str, folder: Path, base: str) -> None:
     build_image = Path(needed("PYPZ_TESTBED", "no way to load an image")) / "kubernetes" / "build-image"
     run(build_image, name, folder, "--layers", "--build-arg", f"BASE_IMAGE={base}")
+
+
+def example_wheel(into: Path) -> Path:
+    """A copy of the example in a folder, its wheel made by the command that its page gives for it."""
+    project = into / "hello"
+    copytree(ROOT / "examples" / "hello_world", project)
+    (block,) = [b for b in read_blocks(ROOT / "examples" / "hello_world" / "README.md") if "docker build" in b.text]
+    command = block.text.splitlines()[0]
+    around = environment(project) | {"PYTHONWARNINGS": "default"}  # pip's own warnings are none of ours
+    done = subprocess.run(command, shell=True, cwd=project, env=around, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list((project / "dist").glob("*.whl")), command
+    return project
 
 
 def layers(image: str) -> list[str]:
@@ -131,9 +144,7 @@ def test_a_change_of_code_keeps_the_layers_with_dependencies(tmp_path: Path) -> 
 
 def test_the_example_is_an_image_on_top_of_it(api: ClusterApi, tmp_path: Path) -> None:
     built(PYPZ_IMAGE, ROOT, BASE_IMAGE)
-    copytree(ROOT / "examples" / "hello_world", tmp_path / "hello")
-    run(sys.executable, "-m", "build", "--wheel", str(tmp_path / "hello"))
-    built(EXAMPLE_IMAGE, tmp_path / "hello", PYPZ_IMAGE)
+    built(EXAMPLE_IMAGE, example_wheel(tmp_path), PYPZ_IMAGE)
     found = json.loads(ran(api, "example", EXAMPLE_IMAGE, LOOK))
     assert found["user"] == 10001
     assert "hello-world" in found["pypz"]
