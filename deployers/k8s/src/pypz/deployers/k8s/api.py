@@ -320,12 +320,15 @@ class ClusterApi:
         message = told.get("message") or f"HTTP status {status}"
         causes = (told.get("details") or {}).get("causes") or []
         hint = {
-            401: "; are the credentials of the kubeconfig still valid?",
+            401: ": it does not know who we are, since our token or certificate is wrong or has expired; renew it where you got "
+            "it, or name another --context (KubernetesDeployer(context=...))",
             403: f"; ask for a role that allows it: `pypz render --rbac --namespace {self.namespace}` prints one with the "
             "rights that deploying needs",
         }.get(status, "")
         if status == 403 and " cannot " not in message:  # no right is missing: a quota, an admission
             hint = ""
+        elif status == 403 and "system:anonymous" in message:
+            hint = "; we have not told who we are: the user of the kubeconfig's context has no credentials"
         error = ApiError(
             f"{self._place()}: {message}{hint}",
             status=status,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import logging
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pypz.deployers.k8s.kubeconfig import fault_of
 from pypz.utils.k8s.errors import DeploymentException
 
 if TYPE_CHECKING:
@@ -40,49 +44,60 @@ def load_configuration(
 
     config: Any = client_config  # its functions are not typed
     found = ClientConfiguration()
+    given = config_file if config_file is not None else _kubeconfig_location() if _has_kubeconfig() else None
+    source = "the service account of this pod" if given is None else _name_of(given)
+    if given is None and not os.environ.get("KUBERNETES_SERVICE_HOST"):
+        raise DeploymentException(
+            f"no Kubernetes cluster is known: there is no {_kubeconfig_location()}, and this process does not run in "
+            "a pod with a service account; set KUBECONFIG, or give --kubeconfig or KubernetesDeployer(config_file=...)"
+        )
+    fault = "" if given is None else fault_of(given, context)
+    if fault:
+        raise DeploymentException(f"{source} cannot be used: {fault}")
     try:
-        if isinstance(config_file, Mapping):
-            source = "the mapping given as config_file"
-            config.load_kube_config_from_dict(dict(config_file), context=context, client_configuration=found)
-        elif config_file is not None:
-            source = f"the kubeconfig {config_file}"
-            config.load_kube_config(str(config_file), context=context, client_configuration=found)
-        elif _has_kubeconfig():
-            source = f"the kubeconfig {_kubeconfig_location()}"
-            config.load_kube_config(_kubeconfig_location(), context=context, client_configuration=found)
-        elif os.environ.get("KUBERNETES_SERVICE_HOST"):
-            source = "the service account of this pod"
-            config.load_incluster_config(client_configuration=found)
-        else:
-            raise DeploymentException(
-                f"no Kubernetes cluster is known: there is no {_kubeconfig_location()}, and this process does not run in "
-                "a pod with a service account; set KUBECONFIG, or give KubernetesDeployer(config_file=...)"
-            )
+        with _told() as told:
+            if given is None:
+                config.load_incluster_config(client_configuration=found)
+            elif isinstance(given, Mapping):
+                config.load_kube_config_from_dict(dict(given), context=context, client_configuration=found)
+            else:
+                config.load_kube_config(str(given), context=context, client_configuration=found)
     except (config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError) as error:
-        known = _contexts_of(config_file)
-        if context is not None and known and context not in known:
-            raise DeploymentException(f"{source} has no context {context!r}; it has: {', '.join(known)}") from error
         raise DeploymentException(f"{source} cannot be used: {error}") from error
+    if told:
+        raise DeploymentException(
+            f"{source} cannot be used: its user's credentials come from a program, or are to be renewed, which fails: "
+            f"{'; '.join(told)}"
+        )
     return found if verify_ssl else _unverified(found)
+
+
+def _name_of(given: Any) -> str:
+    return "the mapping given as config_file" if isinstance(given, Mapping) else f"the kubeconfig {given}"
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[list[str]]:
+    """Gather what the client only logs, and then goes on without any credentials."""
+    found: list[str] = []
+
+    class Gatherer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(record.getMessage())
+
+    gatherer, thread = Gatherer(logging.ERROR), threading.get_ident()
+    gatherer.addFilter(lambda record: record.name == "root" and record.thread == thread)
+    logging.getLogger().addHandler(gatherer)
+    try:
+        yield found
+    finally:
+        logging.getLogger().removeHandler(gatherer)
 
 
 def _unverified(configuration: Configuration) -> Configuration:
     changed = copy.copy(configuration)
     changed.verify_ssl = False
     return changed
-
-
-def _contexts_of(config_file: Any) -> list[str]:
-    """Names of the contexts of a kubeconfig; empty where it cannot be read."""
-    from kubernetes.config import kube_config
-
-    try:
-        found, client_config = config_file, cast(Any, kube_config)
-        if not isinstance(config_file, Mapping):
-            found = client_config.KubeConfigMerger(str(config_file or _kubeconfig_location())).config.value
-        return [str(one["name"]) for one in found["contexts"]]
-    except Exception:  # noqa: BLE001 - only makes an error's text better
-        return []
 
 
 def _kubeconfig_location() -> str:
