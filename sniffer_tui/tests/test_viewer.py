@@ -19,7 +19,7 @@ from pypz.core.hooks.spec import hookimpl
 from pypz.executors.pipeline.executor import PipelineExecutor
 from pypz.sniffer.__main__ import document_of
 from pypz.sniffer.feed import check_reach
-from pypz.sniffer.plan import levels, plan_of, reachable_locations
+from pypz.sniffer.plan import levels, plan_of, reachable_locations, unset_places
 from pypz.sniffer.viewer import PipelineSnifferViewer
 
 PROJECT = Path(__file__).parent / "project"
@@ -121,6 +121,27 @@ def test_memory_of_another_process_is_refused_with_the_way_out(pipeline: TwoStep
 def test_a_pipeline_without_locations_is_refused_with_the_way_out() -> None:
     with pytest.raises(ConfigurationError, match="none of its channel ports has a channelLocation"):
         check_reach("demo", reachable_locations(TwoSteps("demo")), can_run_here=False)
+
+
+def test_a_variable_that_is_not_set_is_named_with_its_place_also_where_the_class_is_not_installed(
+    pipeline: TwoSteps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.set_parameter(">>channelLocation", "kafka://broker:9092")
+    pipeline.set_parameter(">>channelConfig", {"sasl.username": "$(env:SOMEBODY:-me)", "sasl.password": "hidden"})
+    text = document(pipeline)
+    for given in (text, text.replace("pypz.abstracts.channel_ports:", "ports_elsewhere:")):
+        rebuilt = PipelineSnifferViewer.create_from_string(given)._pipeline
+        variables = [f"PYPZ_SECRET_DEMO_{port}_CHANNELCONFIG_SASL_PASSWORD" for port in ("READER_INP", "WRITER_OUT")]
+        assert reachable_locations(rebuilt) == []
+        with pytest.raises(ConfigurationError, match=rf"{variables[0]} is not set; set it where.*{variables[1]}"):
+            check_reach("demo", [], can_run_here=False, unset=unset_places(rebuilt))
+        for variable in variables:
+            monkeypatch.setenv(variable, "found")
+        options = {"sasl.username": "me", "sasl.password": "found"}
+        assert (unset_places(rebuilt), reachable_locations(rebuilt)) == ([], [("kafka://broker:9092", options)])
+        monkeypatch.delenv(variables[0])
+        assert [told.partition(":")[0] for told in unset_places(rebuilt)] == ["demo.reader.inp"]
+        monkeypatch.delenv(variables[1])
 
 
 def test_the_plan_goes_from_left_to_right_with_replicas_beside_their_principal(pipeline: TwoSteps) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -220,6 +221,47 @@ def test_members_in_processes_the_sniffer_and_peek_get_the_settings_too_and_mall
         assert PASSWORD not in seen + records + drill.config.read_text()
     finally:
         drill.close()
+
+
+@pytest.mark.parametrize("listener", ["sasl_tls", "tls"])
+def test_a_secured_location_is_looked_at_by_itself_with_settings_from_the_command_line_or_a_file(
+    secured: Secured, listener: str, tmp_path: Path
+) -> None:
+    name, location = f"alice_by_itself_{listener}", secured.at(listener)
+    pipeline = line(secured, name, listener, secured.settings(listener))
+    assert set(PipelineExecutor(pipeline).start().values()) == {0}
+    settings = {**secured.settings(listener), **({"sasl.password": "${env:ALICE}"} if "sasl" in listener else {})}
+    given = ["-p", f">>channelConfig={json.dumps(settings)}"]
+    environment = {**os.environ, "COLUMNS": "400", "ALICE": PASSWORD}
+
+    def looked(*arguments: str, **variables: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "pypz.cli.main", *arguments]
+        done = subprocess.run(
+            command, env=environment | variables, cwd=tmp_path, timeout=TIMEOUT_S, capture_output=True, text=True
+        )
+        told = " ".join((done.stdout + done.stderr).split())
+        assert PASSWORD not in told
+        assert WRONG not in told
+        return done.returncode, told
+
+    code, told = looked("sniff", location, "--name", name, "--once", *given)
+    assert (code, "finished: all have ended well" in told, "sink: finished" in told) == (0, True, True), told
+    (tmp_path / "pypz.toml").write_text(
+        '[parameters.">>channelConfig"]\n'
+        + "\n".join(f"{json.dumps(k)} = {json.dumps(v)}" for k, v in settings.items())
+    )
+    assert looked("sniff", location, "--name", name, "--once")[0] == 0
+    (tmp_path / "pypz.toml").unlink()
+
+    code, told = looked("sniff", location, "--name", name, "--once")
+    words = f"{location}: no answer; last seen: ", "security.protocol"
+    assert (code, [word in told for word in words]) == (4, [True, True]), told
+    if "sasl" in listener:
+        code, told = looked("sniff", location, "--name", name, *given, ALICE=WRONG)
+        assert (code, "Authentication failed" in told) == (1, True), told
+        del environment["ALICE"]
+        code, told = looked("sniff", location, *given)
+        assert (code, "environment variable ALICE is not set" in told) == (1, True), told
 
 
 @pytest.mark.parametrize(

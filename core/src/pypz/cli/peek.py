@@ -13,6 +13,7 @@ import typer
 
 from pypz.cli.completion import complete_pipeline
 from pypz.cli.errors import INTERRUPTED, told_plainly
+from pypz.cli.location import location_options
 from pypz.cli.options import AsJson, Debug, Parameters, PipelineName
 from pypz.cli.peeking import ABSENT, AbsentFields, Peek, Seen, chosen, codec_of_port, field_of, read_condition
 from pypz.cli.screen import as_json_line, stderr
@@ -79,7 +80,9 @@ def peek(
             raise ConfigurationError("--follow with --last: there is no last record of what goes on; leave one out")
         conditions = [read_condition(text) for text in where or []]
         fields = [one.strip() for one in columns.split(",") if one.strip()] if columns else []
-        found = _by_location(location, first, second) if location else _by_port(first, second, parameter, name)
+        found = (
+            _by_location(location, first, second, parameter) if location else _by_port(first, second, parameter, name)
+        )
         with found as (place, names, own), _ended_by_interrupt():
             peeking = Peek(place, PluginHost.default(), lambda text: stderr().print(f"pypz: warning: {text}"), own)
             channels = [peeking.find(one) for one in names]
@@ -124,12 +127,13 @@ def _ended_by_interrupt() -> Iterator[None]:
 
 @contextmanager
 def _by_location(
-    location: str, channel: str | None, more: str | None
+    location: str, channel: str | None, more: str | None, parameters: list[str] | None
 ) -> Iterator[tuple[Place, list[str], Codec | None]]:
     if channel is None or more is not None:
         raise ConfigurationError("with --location: expected one channel's name, such as letters.sink.letters")
     pipeline = channel.rsplit(".", 2)[0]
-    with places_at(PluginHost.default(), pipeline, [(location, {})]) as (place,):
+    options = location_options(parameters or [])
+    with places_at(PluginHost.default(), pipeline, [(location, options)]) as (place,):
         yield place, [channel], None
 
 

@@ -5,26 +5,31 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from pypz.cli.completion import complete_parameter, complete_pipeline
 from pypz.cli.deployment.place import Context, Kubeconfig, Namespace
 from pypz.cli.errors import told_plainly
 from pypz.cli.given import SeveralFaultsError, set_given, unexpected
+from pypz.cli.location import check_variables, location_options
 from pypz.cli.screen import stderr
 from pypz.cli.target import load_pipeline
 from pypz.core.channels.runs.whole import status_name
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.specs.pipeline import Pipeline
+from pypz.sniffer.asking import NoAnswerError, shown
 from pypz.sniffer.deployment import Deployment
 from pypz.sniffer.documents import line_of
 from pypz.sniffer.feed import Location, check_reach
 from pypz.sniffer.lines import LineWriter
 from pypz.sniffer.logs import LEVELS, LogBook, LogFeed, LogFilter
-from pypz.sniffer.places import location_of, pipeline_at, pipeline_names
-from pypz.sniffer.plan import reachable_locations
-from pypz.sniffer.programs import snapshot, watching, write_pictures
+from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.places import Whereabouts, location_of
+from pypz.sniffer.plan import reachable_locations, unset_places
+from pypz.sniffer.programs import ONCE_S, snapshot, watching, write_pictures
 from pypz.sniffer.reasons import Verdict, diagnose
 from pypz.sniffer.table import member_words, short_name
 from pypz.sniffer.viewer import PLAIN_VARIABLE, PipelineSnifferViewer, write_line
@@ -41,12 +46,15 @@ EXIT_CODES: Final = {
 
 def sniff(
     target: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            help="package.module:Class, a YAML file that describes the pipeline, only a location such as localhost:9092, or "
-            "with --from the name of a deployed pipeline."
+            envvar="PYPZ_PIPELINE",
+            show_default=False,
+            help="package.module:Class, a YAML file that describes the pipeline, only a location such as localhost:9092 or "
+            "local:DIR, or with --from the name of a deployed pipeline; left out: `pipeline` of pypz.toml.",
+            autocompletion=complete_pipeline,
         ),
-    ],
+    ] = None,
     deployed_to: Annotated[
         str | None, typer.Option("--from", metavar="KIND", help="Kind of place that it is deployed to: kubernetes.")
     ] = None,
@@ -59,10 +67,14 @@ def sniff(
             "--parameter",
             "-p",
             metavar="NAME=VALUE",
-            help="Set a parameter, as where it runs; '>>name=value' for ports.",
+            help="Set a parameter, as where it runs; '>>name=value' for ports: '>>channelConfig={...}' is how a location alone "
+            "is reached, too, secrets as ${env:NAME}.",
+            autocompletion=complete_parameter,
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the pipeline, as where it runs.")] = None,
+    name: Annotated[
+        str | None, typer.Option(envvar="PYPZ_NAME", help="Name of the pipeline, as where it runs.")
+    ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a screen, until the run ends.")] = False,
     wait_next: Annotated[
         bool, typer.Option("--next", help="With lines: leave out a run that has ended, wait for the next one.")
@@ -108,37 +120,39 @@ def sniff(
     is enough: the pipeline that has run there, or the one of --name, is rebuilt from what it stored; of several, a terminal
     asks which one is meant. Of a deployed pipeline its place is asked, too, why a member does not run.
     """
+    parameters = parameter or []
     with told_plainly(debug):
         if deployed_to is None and (found := [o for o in (namespace, context, kubeconfig) if o is not None]):
             raise ConfigurationError(f"{found[0]!r} says where to look for what is deployed; add --from kubernetes")
         _check_logs(logs, level, grep, once=once, web=web)
-        location = None if deployed_to else location_of(target)
-        locations: list[Location] | None = None if location is None else [(location, {})]
+        location = None if deployed_to or target is None else location_of(target)
+        locations: list[Location] | None = None
         deployment: Deployment | None = None
         if deployed_to is not None:
+            if target is None:
+                raise ConfigurationError(f"--from {deployed_to}: name the deployed pipeline: --from {deployed_to} NAME")
             given = {"namespace": namespace, "context": context, "kubeconfig": kubeconfig}
             deployment = Deployment(deployed_to, target, {key: str(v) for key, v in given.items() if v is not None})
             pipeline = deployment.pipeline()
-            if faults := set_given(pipeline, parameter or []):
+            if faults := set_given(pipeline, parameters):
                 raise SeveralFaultsError(faults)
         elif location is not None:
-
-            def tell_of_absence(text: str) -> None:
-                stderr().print(f"pypz: {text.removesuffix('; waits for one') if once else text}")
-                if once:  # one look, and nothing to look at
-                    raise typer.Exit(EXIT_CODES[Verdict.UNSEEN])
-
-            pipeline = pipeline_at(location, name or _chosen(location), tell_of_absence)
+            locations = [(location, location_options(parameters))]
+            pipeline = _found_at(locations[0], name, once=once, seconds=seconds, as_json=as_json and not logs)
+            if faults := set_given(pipeline, parameters):
+                raise SeveralFaultsError(faults)
         else:
-            pipeline = load_pipeline(target, name, parameter or [], mock_nonexistent=True)
-            for warning in unexpected(pipeline, parameter or []):
+            check_variables(parameters)
+            pipeline = _loaded(target, name, parameters)
+            for warning in unexpected(pipeline, parameters):
                 stderr().print(f"pypz: warning: {warning}")
         if web:
             if deployment is None:
                 reached = reachable_locations(pipeline) if locations is None else locations
-                check_reach(pipeline.get_full_name(), reached, can_run_here=False)
+                unset = unset_places(pipeline) if locations is None else []
+                check_reach(pipeline.get_full_name(), reached, can_run_here=False, unset=unset)
             serve_screen(
-                pipeline.get_full_name(), _screen_arguments(target, pipeline, deployment, parameter or []), web_port
+                pipeline.get_full_name(), _screen_arguments(target, pipeline, deployment, parameters), web_port
             )
             return
         if logs:
@@ -156,28 +170,76 @@ def sniff(
         PipelineSnifferViewer(pipeline, locations, deployment).mainloop()
 
 
-def _chosen(location: str) -> str | None:
+def _loaded(target: str | None, name: str | None, parameters: Sequence[str]) -> Pipeline:
+    """The pipeline that is named, by its code or its description."""
+    if target is not None and ":" not in target and Path(target).is_dir():
+        raise ConfigurationError(
+            f"{target!r} is a folder: for channels in it write 'local:{target}', for a pipeline package.module:Class"
+        )
+    try:
+        return load_pipeline(target, name, parameters, mock_nonexistent=True)
+    except ConfigurationError as error:
+        if not str(error).startswith(f"{target!r} names no pipeline"):
+            raise
+        more = "a location such as localhost:9092 or local:DIR; or, with --from kubernetes, the name of a deployed one"
+        raise ConfigurationError(f"{error}, or {more}") from error
+
+
+def _found_at(place: Location, name: str | None, *, once: bool, seconds: float | None, as_json: bool) -> Pipeline:
+    """The pipeline that runs at a location: waits for the location, and for a run of one that is named."""
+
+    def tell(text: str) -> None:
+        if as_json:
+            model = PipelineModel(name or "", [])
+            model.set_notice(text, is_blind=True)
+            write_line(line_of(model.frame()))
+        else:
+            stderr().print(f"pypz: {text}", highlight=False)
+
+    def end(text: str) -> None:
+        tell(text.removesuffix("; waits for one"))
+        raise typer.Exit(EXIT_CODES[Verdict.UNSEEN])
+
+    at_most_s = (ONCE_S if seconds is None else seconds) if once else None
+    silent = (lambda text: None) if once else tell
+    with Whereabouts(*place, silent, at_most_s) as there:
+        try:
+            return there.pipeline(name or _chosen(there, place[0]), end if once else None)
+        except NoAnswerError as error:
+            end(str(error))
+            raise
+
+
+def _chosen(there: Whereabouts, location: str) -> str | None:
     """Ask which one of several pipelines is meant, where somebody can answer; None: there is nothing to choose."""
-    names = pipeline_names(location)
-    if len(names) < 2 or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    names = there.names()
+    if len(names) < 2:
         return None
     for number, found in enumerate(names, 1):
         stderr().print(f"{number:>3}  {found}", highlight=False)
     number = 0
     while not 1 <= number <= len(names):
-        number = typer.prompt(f"{location}: which pipeline, 1 to {len(names)}", type=int, err=True)
+        number = typer.prompt(f"{shown(location)}: which pipeline, 1 to {len(names)}", type=int, err=True)
     return str(names[number - 1])
 
 
 def _screen_arguments(
-    target: str, pipeline: Pipeline, deployment: Deployment | None, parameters: Sequence[str]
+    target: str | None, pipeline: Pipeline, deployment: Deployment | None, parameters: Sequence[str]
 ) -> list[str]:
     """Arguments with which another process shows the same on its screen."""
     settings = [argument for parameter in parameters for argument in ("-p", parameter)]
+    command = ["sniff"] if target is None else ["sniff", target]
     if deployment is None:
-        return ["sniff", target, "--name", pipeline.get_full_name(), *settings]
+        return [
+            *command,
+            "--name",
+            status_name(pipeline) if location_of(target or "") else pipeline.get_full_name(),
+            *settings,
+        ]
     place = [argument for name, value in deployment.options.items() for argument in (f"--{name}", value)]
-    return ["sniff", target, "--from", deployment.kind, *place, *settings]
+    return [*command, "--from", deployment.kind, *place, *settings]
 
 
 def _look(

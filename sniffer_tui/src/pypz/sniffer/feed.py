@@ -14,6 +14,7 @@ from pypz.core.channels.spi import StatusStream, Transport
 from pypz.core.commons.errors import ConfigurationError, PypzError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.receiver import Receiver, RunInfo
+from pypz.sniffer.asking import PATIENCE_S, cause_of, shown
 from pypz.sniffer.deployment import Deployment
 from pypz.sniffer.model import PipelineModel
 from pypz.sniffer.observer import SnifferObserver
@@ -24,9 +25,6 @@ SILENT_S: Final = 2.0
 
 LOOK_INTERVAL_S: Final = 1.0
 """Seconds between two looks for silence (members beat once a second)."""
-
-PATIENCE_S: Final = 1.0
-"""Seconds that a location may take to answer before that is shown (chosen)."""
 
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 5.0
@@ -40,7 +38,11 @@ Location = tuple[str, dict[str, str]]
 
 DEPLOYMENT: Final = "deployment"
 CORRUPT: Final = "corrupt"
-"""Stand for the place that a pipeline is deployed to, and for entries, among what may give no news; no location is named so."""
+UNSET: Final = "unset"
+"""Stand for the place that a pipeline is deployed to, for entries, and for ports that cannot be reached from here, among
+what may give no news; no location is named so."""
+
+NO_LOCATIONS: Final = DEPLOYMENT, CORRUPT, UNSET
 
 MEMORY_SCHEME: Final = "memory:"
 
@@ -54,6 +56,7 @@ class Feed:
         locations: Where the streams are.
         host: Whose hooks are observed, and whose plugins make the transports; left out, the one of this process.
         deployment: Where it is deployed, and what is asked there, too; None when that is not known.
+        unset: What is to be told of ports that refer to variables which are not set here.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Feed:
         locations: Sequence[Location],
         host: PluginHost | None = None,
         deployment: Deployment | None = None,
+        unset: Sequence[str] = (),
     ) -> None:
         self._model = model
         self._status_name = status_name
@@ -82,6 +86,7 @@ class Feed:
         self._reached: list[tuple[str, Transport]] = []
         self._receiver: Receiver | None = None
         self._thread = threading.Thread(target=self._follow, name="pypz-sniffer-feed", daemon=True)
+        self._set_trouble(UNSET, "; ".join(unset))
 
     def start(self) -> None:
         """Observe from now on; returns at once.
@@ -96,7 +101,7 @@ class Feed:
             except ConfigurationError as error:
                 if self._deployment is None:
                     raise
-                self._set_trouble(location, f"{location}: no news from there: {error}")
+                self._set_trouble(location, f"{shown(location)}: no news from there: {error}")
                 continue
             self._transports.append(transport)
             self._reached.append((location, transport))
@@ -129,7 +134,7 @@ class Feed:
         self._open_all()
         while not self._closing.wait(LOOK_INTERVAL_S):
             self._tell_of_corrupt_entries()
-            is_troubled = any(place not in (DEPLOYMENT, CORRUPT) for place in self._troubles)
+            is_troubled = any(place not in NO_LOCATIONS for place in self._troubles)
             if is_troubled or self._model.silent_s() > SILENT_S:
                 for location, transport in self._reached:
                     self._probe(location, transport)
@@ -159,32 +164,33 @@ class Feed:
             with self._lock:
                 self._streams.append(stream)
 
-        return self._ask(location, open_stream)
+        return self._ask(location, transport, open_stream)
 
     def _probe(self, location: str, transport: Transport) -> None:
         """Whether silence comes from the members or from the way to them: a transport that is away tells nothing."""
-        self._ask(location, lambda: transport.describe_channel(self._status_name))
+        self._ask(location, transport, lambda: transport.describe_channel(self._status_name))
 
-    def _ask(self, location: str, question: Callable[[], object]) -> bool:
+    def _ask(self, location: str, transport: Transport, question: Callable[[], object]) -> bool:
         """Ask a location; show it when the answer takes long, or is an error. Gives whether it has answered."""
         has_answered = threading.Event()
+        before = self._troubles.get(location, "")
 
         def tell_that_it_takes_long() -> None:
-            if not has_answered.is_set() and location not in self._troubles:
-                self._set_trouble(location, f"{location}: no answer yet")
+            while not has_answered.wait(PATIENCE_S):
+                cause = cause_of(transport)
+                if not before or (cause and cause not in before):
+                    words = f" (last seen: {cause})" if cause else ""
+                    self._set_trouble(location, f"{shown(location)}: no answer yet{words}")
 
-        timer = threading.Timer(PATIENCE_S, tell_that_it_takes_long)
-        timer.name = "pypz-sniffer-patience"
-        timer.daemon = True
-        timer.start()
+        patience = threading.Thread(target=tell_that_it_takes_long, name="pypz-sniffer-patience", daemon=True)
+        patience.start()
         trouble = ""
         try:
             question()
         except Exception as error:  # noqa: BLE001 - a viewer stays up, says what is wrong and tries again
-            trouble = f"{location}: no news from there, trying again: {error}"
+            trouble = f"{shown(location)}: no news from there, trying again: {error}"
         has_answered.set()
-        timer.cancel()
-        timer.join()
+        patience.join()
         self._set_trouble(location, trouble)
         return not trouble
 
@@ -227,23 +233,29 @@ class Feed:
                 self._troubles[place] = text
             else:
                 self._troubles.pop(place, None)
-            is_blind = any(place not in (DEPLOYMENT, CORRUPT) for place in self._troubles)
+            is_blind = any(place not in NO_LOCATIONS for place in self._troubles)
             self._model.set_notice("; ".join(self._troubles.values()), is_blind=is_blind)
 
 
-def check_reach(pipeline: str, locations: Sequence[Location], *, can_run_here: bool) -> None:
+def check_reach(pipeline: str, locations: Sequence[Location], *, can_run_here: bool, unset: Sequence[str] = ()) -> None:
     """Refuse to wait for what can never be seen.
 
     Args:
         pipeline: Name of the pipeline, for the message.
         locations: Where its channels are.
         can_run_here: Whether this very process may run the pipeline.
+        unset: What is to be told of ports that refer to variables which are not set here.
 
     Raises:
         ConfigurationError: It cannot, and there is no location that several processes reach.
     """
     if can_run_here or any(not location.startswith(MEMORY_SCHEME) for location, _ in locations):
         return
+    if unset:
+        raise ConfigurationError(
+            f"pipeline {pipeline!r}: nowhere to look for it: {'; '.join(unset)}, or give the value by "
+            "-p '>>channelLocation=...' or -p '>>channelConfig={...}'"
+        )
     way_out = (
         "start the executor in a thread of this process before the sniffer, or set >>channelLocation to one that "
         "several processes reach, such as kafka://localhost:9092, here and where the pipeline is executed"

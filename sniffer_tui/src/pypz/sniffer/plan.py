@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from pypz.core.channels.port import ChannelPort, has_scheme
-from pypz.core.channels.runs.whole import locations_of
+from pypz.core.channels.port import ChannelPort, channel_ports_of, has_scheme
+from pypz.core.channels.runs.whole import TEMPLATES, locations_of, operators_of, told_of_unset, unset_variables
 from pypz.core.specs.instance import Internals
 from pypz.core.specs.plugin import InputPortPlugin, OutputPortPlugin, PortPlugin
 from pypz.sniffer.frames import PlannedOperator, PlannedPort
@@ -40,19 +40,52 @@ def plan_of(pipeline: Pipeline) -> list[PlannedOperator]:
 def reachable_locations(pipeline: Pipeline) -> list[tuple[str, dict[str, str]]]:
     """Give location and options of each transport that the ports use, also of ports whose class is not installed here.
 
-    A mock does not know which scheme its class adds to a bare ``host:port``; only Kafka's classes add one.
+    A mock does not know which scheme its class adds to a bare ``host:port``; only Kafka's classes add one. Ports that refer
+    to a variable which is not set here are left out: `unset_places` tells of them.
     """
     found = locations_of(pipeline)
-    for operator in Internals(pipeline).nested_instances.values():
-        for port in Internals(operator).nested_instances.values():
-            if isinstance(port, PortPlugin) and not isinstance(port, ChannelPort) and port.has_parameter(LOCATION):
-                given = str(port.get_parameter(LOCATION) or "")
-                config = port.get_parameter(CONFIG) if port.has_parameter(CONFIG) else None
-                options = {str(key): str(value) for key, value in (config or {}).items()}
-                one = (given if has_scheme(given) else f"kafka://{given}", options)
-                if given and one not in found:
-                    found.append(one)
+    for port in _mocked_ports(pipeline):
+        given, options = _address_of_mock(port)
+        if given and not unset_variables([given, options]):
+            address = TEMPLATES.resolve(given if has_scheme(given) else f"kafka://{given}"), TEMPLATES.resolve(options)
+            if address not in found:
+                found.append(address)
     return found
+
+
+def unset_places(pipeline: Pipeline) -> list[str]:
+    """Tell which ports cannot be reached from here, because a variable that they refer to is not set: variables and places."""
+    places: dict[tuple[str, str], list[str]] = {}
+    addresses = [
+        (f"{port.owner_name()}.{port.get_simple_name()}", port.transport_location(), dict(port.transport_options()))
+        for operator in operators_of(pipeline)
+        for port in channel_ports_of(operator)
+    ]
+    addresses += [(port.get_full_name(), *_address_of_mock(port)) for port in _mocked_ports(pipeline)]
+    for name, location, options in addresses:
+        for variable in unset_variables(location):
+            places.setdefault((LOCATION, variable), []).append(name)
+        for key, value in options.items():
+            for variable in unset_variables(value):
+                places.setdefault((f"{CONFIG}, {key!r}", variable), []).append(name)
+    return [
+        told_of_unset([variable], f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {parameter}")
+        for (parameter, variable), names in places.items()
+    ]
+
+
+def _mocked_ports(pipeline: Pipeline) -> list[PortPlugin]:
+    return [
+        port
+        for operator in Internals(pipeline).nested_instances.values()
+        for port in Internals(operator).nested_instances.values()
+        if isinstance(port, PortPlugin) and not isinstance(port, ChannelPort) and port.has_parameter(LOCATION)
+    ]
+
+
+def _address_of_mock(port: PortPlugin) -> tuple[str, dict[str, str]]:
+    config = port.get_parameter(CONFIG) if port.has_parameter(CONFIG) else None
+    return str(port.get_parameter(LOCATION) or ""), {str(key): str(value) for key, value in (config or {}).items()}
 
 
 LOCATION: Final = "channelLocation"

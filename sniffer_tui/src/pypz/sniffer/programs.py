@@ -14,7 +14,7 @@ from pypz.sniffer.feed import Feed, Location, check_reach, has_other_threads
 from pypz.sniffer.frames import Frame, Mood
 from pypz.sniffer.model import ENDED, PipelineModel
 from pypz.sniffer.plain import LOOK_INTERVAL_S
-from pypz.sniffer.plan import plan_of, reachable_locations
+from pypz.sniffer.plan import plan_of, reachable_locations, unset_places
 from pypz.sniffer.reasons import STALLED_AFTER_S, is_in_doubt
 
 if TYPE_CHECKING:
@@ -44,10 +44,11 @@ def watching(
     """
     name = status_name(pipeline)
     places = reachable_locations(pipeline) if locations is None else list(locations)
+    unset = unset_places(pipeline) if locations is None else []
     if deployment is None:
-        check_reach(name, places, can_run_here=has_other_threads())
+        check_reach(name, places, can_run_here=has_other_threads(), unset=unset)
     model = PipelineModel(pipeline.get_full_name(), plan_of(pipeline))
-    feed = Feed(model, name, places, deployment=deployment)
+    feed = Feed(model, name, places, deployment=deployment, unset=unset)
     try:
         feed.start()
         yield model

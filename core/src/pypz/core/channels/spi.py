@@ -383,10 +383,13 @@ class ChannelClient(Protocol):
 
 @runtime_checkable
 class TellsCause(Protocol):
-    """What a `ChannelClient` may bring besides: asked for when `send` has waited too long, and for notices of waiting."""
+    """What a `ChannelClient` may bring besides: asked for when `send` has waited too long, and for notices of waiting.
+
+    A `Transport` may bring it, too: viewers ask for it while an answer of the transport's takes long.
+    """
 
     def last_cause(self) -> str:
-        """What the client last saw go wrong, such as ``broker:9092: Connection refused``; empty when nothing did lately.
+        """What it last saw go wrong, such as ``broker:9092: Connection refused``; empty when nothing did lately.
 
         Called from any thread; never waits. Holds no secret.
         """

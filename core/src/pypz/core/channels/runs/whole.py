@@ -58,13 +58,24 @@ def addresses_of(operator: Operator) -> list[pool.Address]:
 def address_of_port(port: ChannelPort) -> pool.Address | None:
     """Address of a channel port; None when it has no location, or refers to a variable that is not set here."""
     location, options = port.transport_location(), dict(port.transport_options())
-    if location is None or any(name not in os.environ for name in _variables([location, options])):
+    if location is None or unset_variables([location, options]):
         return None
     return pool.address_of(TEMPLATES.resolve(location), TEMPLATES.resolve(options))
 
 
-def _variables(value: Any) -> list[str]:
-    return [name.removeprefix("env:") for name in TEMPLATES.names(value)]
+def unset_variables(value: Any, templates: TemplateResolver = TEMPLATES) -> list[str]:
+    """Names of the variables that a value refers to, that have no default there and are not set here.
+
+    >>> unset_variables({"sasl.password": "$(env:PYPZ_NO_SUCH)", "client.id": "$(env:PYPZ_NO_SUCH:-me)"})
+    ['PYPZ_NO_SUCH']
+    """
+    names = (name.removeprefix("env:") for name in templates.names(value) if name.startswith("env:"))
+    return sorted({name for name in names if ":-" not in name and name not in os.environ})
+
+
+def told_of_unset(names: list[str], place: str) -> str:
+    """What is wrong with a place that refers to variables which are not set, and the way out."""
+    return f"{place}: environment variable {', '.join(names)} is not set; set it where this process starts"
 
 
 def namespace_of(whole: Pipeline | Operator) -> str:

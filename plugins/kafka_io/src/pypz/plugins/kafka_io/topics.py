@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
@@ -36,6 +37,8 @@ REQUEST_S: Final = 10.0
 """Seconds for one request of the administration (chosen)."""
 LOOK_S: Final = 0.5
 """Seconds between two looks, while no answer comes, whether a broker has refused us (chosen)."""
+LIST_S: Final = 1.0
+"""Seconds of the first attempt to list all topics; each one more waits for twice as long (chosen)."""
 RETRY_S: Final = 0.1
 """Seconds before a request is made again that the cluster could not answer yet (chosen)."""
 PAUSES_S: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -85,6 +88,13 @@ class Topics:
         for group in groups:
             group.close()
 
+    def last_cause(self) -> str:
+        """The last trouble that was seen; empty when there is none. Any thread; never waits."""
+        client = self._client
+        if client is not None:
+            client.poll(0)  # lets the callbacks tell what was seen
+        return self.sight.last_cause()
+
     # --- looking ---
 
     def describe(self, names: Iterable[str], timeout_s: float = REQUEST_S) -> dict[str, Topic | None]:
@@ -126,8 +136,30 @@ class Topics:
         future.add_done_callback(look)
 
     def names(self, timeout_s: float = REQUEST_S) -> list[str]:
-        """Names of all topics that may be seen."""
-        return sorted(self._call(lambda: self._admin.list_topics(timeout=timeout_s).topics, "topics cannot be listed"))
+        """Names of all topics that may be seen.
+
+        librdkafka waits for that in one piece: it is asked again and again, for longer each time, so that who is not let
+        in is told at once.
+        """
+        self.sight.refusal = ""
+        deadline = time.monotonic() + timeout_s
+        wait_s = LIST_S
+        while True:
+            ask_s = max(0.01, min(wait_s, deadline - time.monotonic()))
+            try:
+                return sorted(self._call(partial(self._listed, ask_s), "topics cannot be listed"))
+            except TransportTimeoutError as error:
+                if self.sight.refusal:
+                    raise TransportError(f"{self.sight.refusal}; {self.sight.way_out()}") from error
+                if time.monotonic() >= deadline:
+                    told = self.sight.with_cause("no broker answers")
+                    raise TransportTimeoutError(f"{told}; {self.sight.way_out()}") from error
+                self._admin.poll(RETRY_S)
+                wait_s *= 2
+
+    def _listed(self, timeout_s: float) -> Iterable[str]:
+        found: Iterable[str] = self._admin.list_topics(timeout=timeout_s).topics
+        return found
 
     def ask_limit(self, name: str) -> Callable[[], int | None]:
         """Ask for the largest message of a topic; the answer is awaited by calling what is given. None: may not be read."""

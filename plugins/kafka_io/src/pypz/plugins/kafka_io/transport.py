@@ -73,6 +73,10 @@ class KafkaTransport:
         """What Kafka can do as this version uses it: exactly-once and assignment by group come later."""
         return CAPABILITIES
 
+    def last_cause(self) -> str:
+        """What was last seen of the brokers; empty when nothing went wrong lately."""
+        return self._topics.last_cause()
+
     # --- channels ---
 
     def create_channel(self, spec: ChannelSpec, timeout_s: float) -> ChannelInfo:
