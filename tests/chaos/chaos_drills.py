@@ -152,9 +152,9 @@ class Drill:
 class OwnBroker:
     """A Kafka broker that nobody else uses, to be killed; started by the test bed at ``bed``."""
 
-    def __init__(self, bed: Path, home: Path, *options: str) -> None:
+    def __init__(self, bed: Path, home: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
         self._bed = bed / "kafka"
-        self._environment = {**os.environ, "TESTBED_HOME": str(home)}
+        self._environment = {**os.environ, "TESTBED_HOME": str(home), **(environment or {})}
         asked = [sys.executable, "-B", "-c", "import bed; print(bed.LIBS)"]
         fetched = Path(subprocess.check_output(asked, cwd=self._bed, text=True).strip())
         if fetched.is_dir():

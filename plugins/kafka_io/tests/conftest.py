@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
+from secured import Secured
 
 from pypz.core.channels.spi import Block, ChannelInfo, ChannelSpec, Guarantee, Member
 from pypz.plugins.kafka_io.client import KafkaClient
@@ -65,3 +66,11 @@ def open_client(transport: KafkaTransport, name: str) -> Callable[[], KafkaClien
 def block() -> Callable[[str], Block]:
     """Makes blocks of a text."""
     return lambda text: Block({"k": text}, text.encode())
+
+
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """A broker of our own with TLS and SASL, for all tests that need one."""
+    made = Secured(tmp_path_factory.mktemp("secured"))
+    yield made
+    made.close()

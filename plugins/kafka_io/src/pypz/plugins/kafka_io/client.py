@@ -125,6 +125,7 @@ class KafkaClient:
             PositionGoneError: The log does not hold where to read from.
             TransportError: Reading is impossible for good.
         """
+        self._raise_outdated()
         for reader in self._readers:
             reader.start_pending()
         return self._inbox.read(max_blocks, timeout_s)
@@ -172,6 +173,7 @@ class KafkaClient:
             TransportTimeoutError: Not within the time; tells the last cause.
             TransportError: The first failure.
         """
+        self._raise_outdated()
         deadline = time.monotonic() + timeout_s
         for output in list(self._outputs.values()):
             output.flush(max(0.0, deadline - time.monotonic()), timeout_s)
@@ -186,9 +188,17 @@ class KafkaClient:
 
     def last_cause(self) -> str:
         """What producers and consumers last saw of their brokers; empty when nothing was wrong lately."""
-        sights = [output.sight for output in list(self._outputs.values())]
-        sights += [puller.sight for puller in list(self._pullers.values())]
-        return next((cause for sight in sights if (cause := sight.last_cause())), "")
+        return next((cause for sight in self._sights() if (cause := sight.advice())), "")
+
+    def _sights(self) -> list[Sight]:
+        outputs, pullers = list(self._outputs.values()), list(self._pullers.values())
+        return [*(output.sight for output in outputs), *(puller.sight for puller in pullers)]
+
+    def _raise_outdated(self) -> None:
+        """Fail where waiting is in vain: what lets this member in again is read by a new start of it only."""
+        for sight in self._sights():
+            if outdated := sight.outdated():
+                raise TransportError(outdated)
 
     @property
     def wakes(self) -> int:

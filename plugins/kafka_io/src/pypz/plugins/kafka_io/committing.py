@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from pypz.core.channels.spi import Committed
 from pypz.core.commons.errors import RetriableError, TransportError, TransportTimeoutError
 from pypz.plugins.kafka_io.config import Config
-from pypz.plugins.kafka_io.faults import Sight, log, make_client
+from pypz.plugins.kafka_io.faults import AUTHENTICATION, Sight, log, make_client
 from pypz.plugins.kafka_io.pulling import Place, warm
 
 PASSING: Final = frozenset(
@@ -29,6 +29,7 @@ PASSING: Final = frozenset(
         KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
         KafkaError._WAIT_COORD,
         KafkaError._IN_PROGRESS,
+        KafkaError._TRANSPORT,
     }
 )
 """Answers of a cluster that comes back: librdkafka does not mark those to a commit as retriable (measured, 2.16)."""
@@ -77,6 +78,8 @@ class Group:
     def commit(self, positions: Mapping[Place, Committed], timeout_s: float) -> None:
         """Store positions and notes; each partition's together. No answer is waited for longer than the client's own 10 s.
 
+        A login that is refused in the midst of a run counts as nobody: it may be let in again, as a token that is renewed is.
+
         Raises:
             RetriableError: Nobody answers, or not now; the same may be committed again.
             TransportError: It cannot be committed.
@@ -90,8 +93,10 @@ class Group:
         try:
             self._refuse(self._ask(store, list(positions), timeout_s, doing), doing)
         except TransportError as error:
-            if isinstance(error, TransportTimeoutError) or _is_passing(error):
-                raise RetriableError(str(error)) from error
+            if outdated := self._sight.outdated():
+                raise TransportError(outdated) from error
+            if isinstance(error, TransportTimeoutError) or _is_passing(error) or _code(error) in AUTHENTICATION:
+                raise RetriableError(self._sight.with_cause(str(error))) from error
             raise
 
     def close(self) -> None:
@@ -117,6 +122,9 @@ class Group:
             raise TransportTimeoutError(self._sight.with_cause(f"{doing} in time"))
         try:
             consumer = self._connected(places[0][0])
+            consumer.poll(
+                0
+            )  # gives nothing; what the client has seen is told, and a token about to expire is renewed by it
             return what(consumer, max(0.01, deadline - time.monotonic()))
         except KafkaException as error:
             raise self._sight.translate(error, doing, self._needs) from error
@@ -155,6 +163,11 @@ def _is_passing(error: TransportError) -> bool:
     """Whether the cluster's answer says that trying again may help."""
     cause = error.__cause__
     return isinstance(cause, KafkaException) and (cause.args[0].retriable() or cause.args[0].code() in PASSING)
+
+
+def _code(error: TransportError) -> int | None:
+    cause = error.__cause__
+    return int(cause.args[0].code()) if isinstance(cause, KafkaException) else None
 
 
 def _entry(place: Place, committed: Committed) -> TopicPartition:

@@ -77,7 +77,9 @@ class Config:
         self._options = translate({name: str(value) for name, value in options.items()})
         for name, value in self._options.items():
             _check_option(name, value)
-        self._secrets = sorted((v for k, v in self._options.items() if k in SECRET and v), key=len, reverse=True)
+        _check_token_source(self._options)
+        secrets = {part for name, value in self._options.items() if name in SECRET for part in _parts(value)}
+        self._secrets = sorted(secrets, key=len, reverse=True)
 
     def __repr__(self) -> str:
         shown = {name: "***" if name in SECRET else value for name, value in self._options.items()}
@@ -125,6 +127,13 @@ class Config:
         return {**ours, **given, "bootstrap.servers": self.servers}
 
 
+def _parts(secret: str) -> list[str]:
+    """A secret, and what of it may stand in a text alone: the lines of a key in PEM, the pairs of a list of them."""
+    if "-----BEGIN" in secret:
+        return [secret, *(line for line in secret.splitlines() if line and not line.startswith("-----"))]
+    return [part for part in (secret, *re.findall(r"\w+=\S+", secret)) if part]
+
+
 _ALIASES: Final = {
     "queue.buffering.max.ms": "linger.ms",
     "max.partition.fetch.bytes": "fetch.message.max.bytes",
@@ -167,6 +176,19 @@ def _check_option(name: str, value: str) -> None:
         if value.lower() not in accepted:
             takes = f"only {' or '.join(map(repr, sorted(accepted)))} is accepted" if accepted else "leave it out"
             raise ConfigurationError(f"{place} is {value!r}, which pypz decides: {reason}; {takes}")
+
+
+def _check_token_source(options: Mapping[str, str]) -> None:
+    """Refuse a login by token without a source of tokens: librdkafka would wait for one for ever."""
+    mechanism = options.get("sasl.mechanism", options.get("sasl.mechanisms", ""))
+    is_by_endpoint = options.get("sasl.oauthbearer.method", "").lower() == "oidc"
+    is_unsecured = options.get("enable.sasl.oauthbearer.unsecure.jwt", "").lower() == "true"
+    if mechanism.upper() == "OAUTHBEARER" and not is_by_endpoint and not is_unsecured:
+        raise ConfigurationError(
+            f"channelConfig option 'sasl.mechanism' is {mechanism!r}, but nothing says where tokens come from; set "
+            "'sasl.oauthbearer.method' to 'oidc', with 'sasl.oauthbearer.token.endpoint.url', "
+            "'sasl.oauthbearer.client.id' and 'sasl.oauthbearer.client.secret'"
+        )
 
 
 def _way_out(name: str) -> str:

@@ -75,6 +75,15 @@ SECRET: Final = frozenset(
 )
 """Their values appear in no message, log or repr."""
 
+FILES: Final = frozenset(
+    """
+    sasl.kerberos.keytab sasl.oauthbearer.assertion.file sasl.oauthbearer.assertion.jwt.template.file
+    sasl.oauthbearer.assertion.private.key.file ssl.ca.location ssl.certificate.location ssl.crl.location
+    ssl.key.location ssl.keystore.location
+    """.split()
+)
+"""Their values are paths of files; ``ssl.ca.location`` may be a folder, too, or ``probe``."""
+
 _LOCATION = "the port's channelLocation says it"
 _POSITIONS = "pypz stores positions itself, together with the outputs they belong to"
 _STATIC = "pypz assigns partitions by the group index"

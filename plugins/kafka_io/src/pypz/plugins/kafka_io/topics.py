@@ -45,9 +45,15 @@ PAUSES_S: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """Between two looks at a topic that is on its way: Kafka tells nobody when it has come (chosen)."""
 
 ELECTING: Final = frozenset(
-    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.REPLICA_NOT_AVAILABLE}
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError._TRANSPORT,
+    }
 )
-"""Answers about a partition that was just made or is moving; not all of them are marked as passing (librdkafka 2.16)."""
+"""Answers about a partition that was just made or is moving, or none because the connection was lost; not all of them are
+marked as passing (librdkafka 2.16)."""
 
 T = TypeVar("T")
 
@@ -98,10 +104,24 @@ class Topics:
     # --- looking ---
 
     def describe(self, names: Iterable[str], timeout_s: float = REQUEST_S) -> dict[str, Topic | None]:
-        """Describe topics; None for one that does not exist. Creates none."""
+        """Describe topics; None for one that does not exist. Creates none.
+
+        Raises:
+            TransportTimeoutError: No answer within the time, however often a connection was lost that was asked by.
+            TransportError: Nobody lets us in, or a right is missing.
+        """
         wanted = list(names)
-        asked = self._admin.describe_topics(TopicCollection(wanted), request_timeout=timeout_s)
-        return {name: self._topic(name, asked[name], timeout_s) for name in wanted}
+        deadline = time.monotonic() + timeout_s
+        while True:
+            left_s = max(0.01, deadline - time.monotonic())
+            asked = self._admin.describe_topics(TopicCollection(wanted), request_timeout=left_s)
+            try:
+                return {name: self._topic(name, asked[name], left_s) for name in wanted}
+            except TransportTimeoutError as error:
+                lost = isinstance(error.__cause__, TransportError) and _code(error.__cause__) == KafkaError._TRANSPORT
+                if not lost or time.monotonic() + RETRY_S > deadline:
+                    raise
+            self._admin.poll(RETRY_S)
 
     def _topic(self, name: str, future: Future[Any], timeout_s: float) -> Topic | None:
         try:
@@ -240,8 +260,8 @@ class Topics:
             self._result(asked[name], wait.left(), doing, f"Create on topic {name!r}, or on the cluster")
         except TransportError as error:
             code = _code(error)
-            if code == KafkaError.TOPIC_ALREADY_EXISTS:  # somebody was quicker, or it is still being deleted
-                return
+            if code in (KafkaError.TOPIC_ALREADY_EXISTS, KafkaError._TRANSPORT):
+                return  # somebody was quicker, it is still being deleted, or the connection was lost: looked at again
             if code == KafkaError.TOPIC_EXCEPTION:
                 self._refuse_collision(name, error)
             raise
@@ -262,8 +282,8 @@ class Topics:
         try:
             self._result(asked[name], wait.left(), doing, f"Alter on topic {name!r}")
         except TransportError as error:
-            if _code(error) != KafkaError.INVALID_PARTITIONS:  # somebody has raised them in the meantime
-                raise
+            if _code(error) not in (KafkaError.INVALID_PARTITIONS, KafkaError._TRANSPORT):
+                raise  # else somebody has raised them in the meantime, or it is looked at again
 
     def delete(self, name: str, incarnation: str | None, timeout_s: float) -> None:
         """Delete that incarnation of a topic (None: whichever there is); returns when it is gone. Absent is done."""
@@ -271,17 +291,25 @@ class Topics:
         found = self.describe([name], wait.left())[name]
         if found is None or incarnation not in (None, found.incarnation):
             return
-        asked = self._admin.delete_topics([name], request_timeout=wait.left(), operation_timeout=wait.left())
-        try:
-            self._result(asked[name], wait.left(), f"topic {name!r} could not be deleted", f"Delete on topic {name!r}")
-        except TransportError as error:
-            if _code(error) not in GONE:
-                raise
+        is_lost = self._delete(name, wait)
         while True:
             now = self.describe([name], wait.left())[name]
             if now is None or now.incarnation != found.incarnation:
                 return
             wait.pause(f"topic {name!r} to be gone")
+            is_lost = is_lost and self._delete(name, wait)
+
+    def _delete(self, name: str, wait: _Wait) -> bool:
+        """Ask for a deletion; whether the connection was lost, so that it may not have been heard."""
+        asked = self._admin.delete_topics([name], request_timeout=wait.left(), operation_timeout=wait.left())
+        try:
+            self._result(asked[name], wait.left(), f"topic {name!r} could not be deleted", f"Delete on topic {name!r}")
+        except TransportError as error:
+            if _code(error) == KafkaError._TRANSPORT:
+                return True
+            if _code(error) not in GONE:
+                raise
+        return False
 
     # --- below ---
 
