@@ -180,7 +180,8 @@ def tail() -> Tail:
         )
         for number in range(300)
     ]
-    return Tail(records, first=0, passed=2580, is_caught_up=True, version=1)
+    ranges = dict.fromkeys(range(3), ("1200", "1249"))
+    return Tail(records, passed=2580, before=1192, ranges=ranges, is_caught_up=True, version=1)
 
 
 def log_lines() -> list[LogRecord]:

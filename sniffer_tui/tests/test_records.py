@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from sniffer_tui.tests.project.sniffed_pipelines import NUMBER, Quiet, Reader, TwoSteps
 from sniffer_tui.tests.test_app import until
 from textual.pilot import Pilot
@@ -17,6 +21,7 @@ from textual.widgets import Static
 
 from pypz.abstracts.channel_ports import ChannelOutputPort
 from pypz.core.channels.runs.retiring import places_of
+from pypz.core.channels.spi import ReadsBack
 from pypz.core.commons.parameters import OptionalParameter
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.pipeline import Pipeline
@@ -27,6 +32,8 @@ from pypz.sniffer.plan import plan_of, reachable_locations
 from pypz.sniffer.records import Records, Tail
 from pypz.sniffer.screen.app import SnifferApp
 from pypz.sniffer.screen.panes.records import RecordsPane, Sheet
+
+BOOTSTRAP = os.environ.get("KAFKA_BOOTSTRAP", "")
 
 
 class Source(Quiet):
@@ -79,20 +86,22 @@ class Growing(Pipeline):
 class Run:
     """A pipeline that runs in this process, over local files."""
 
-    def __init__(self, tmp_path: Path, first: int) -> None:
+    def __init__(self, tmp_path: Path, first: int, name: str = "grows", location: str = "", **ports: Any) -> None:
         self.more = tmp_path / "more"
         self.more.write_text("")
-        self.pipeline = Growing("grows")
-        self.pipeline.set_parameter(">>channelLocation", f"local:{tmp_path}/channels")
+        self.pipeline = Growing(name)
+        self.pipeline.set_parameter(">>channelLocation", location or f"local:{tmp_path}/channels")
         self.pipeline.set_parameter(">more", str(self.more))
+        for parameter, value in ports.items():
+            self.pipeline.set_parameter(f">>{parameter}", value)
         self.pipeline.writer.set_parameter("first", first)
         self.thread = threading.Thread(target=PipelineExecutor(self.pipeline).start)
         self.thread.start()
 
-    def end(self) -> None:
+    def end(self, timeout_s: float = 30) -> None:
         with self.more.open("a") as file:
             file.write("!")
-        self.thread.join(30)
+        self.thread.join(timeout_s)
         assert not self.thread.is_alive()
 
 
@@ -104,8 +113,8 @@ def run(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Run]:
         made.end()
 
 
-def wait_for(look: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+def wait_for(look: Callable[[], bool], timeout_s: float = 20) -> None:
+    deadline = time.monotonic() + timeout_s
     pause = threading.Event()
     while not look():
         assert time.monotonic() < deadline
@@ -116,8 +125,9 @@ def values(tail: Tail) -> list[int]:
     return [seen.record["value"] for seen in tail.records]
 
 
-def looking(run: Run) -> Records:
-    made = Records("grows.reader.inp", "grows", reachable_locations(run.pipeline))
+def looking(run: Run, *, from_first: bool = False) -> Records:
+    name = run.pipeline.get_full_name()
+    made = Records(f"{name}.reader.inp", name, reachable_locations(run.pipeline), from_first=from_first)
     made.start()
     return made
 
@@ -154,6 +164,99 @@ def test_of_many_records_the_latest_are_kept_and_the_others_counted(run: Run, mo
     assert tail.passed + tail.first == 2003 - 40
     looked.close()
     assert looked.join(10)
+
+
+READ_BACK = sum(module.LOOKS_BACK)
+"""Blocks of a partition that are read at most before the latest records are shown."""
+
+
+def test_of_a_long_channel_only_its_end_is_read_and_its_beginning_when_asked_for(tmp_path: Path) -> None:
+    run = Run(tmp_path, 3000, framing="record")
+    try:
+        wait_for(lambda: blocks_at(run) == 3000)
+        latest = looking(run)
+        wait_for(lambda: latest.tail().is_caught_up)
+        tail = latest.tail()
+        assert values(tail) == list(range(2500, 3000))
+        assert (tail.before, tail.passed, tail.is_from_first) == (2500, 0, False)
+        assert latest.blocks_read <= READ_BACK
+        begin, end = tail.ranges[0]
+        assert int(end) - int(begin) == 499
+        run.more.write_text("xx")
+        wait_for(lambda: values(latest.tail()) == list(range(2502, 3002)))
+        latest.close()
+
+        first = looking(run, from_first=True)
+        wait_for(lambda: first.tail().is_caught_up)
+        assert values(first.tail()) == list(range(500))
+        first.more()
+        wait_for(lambda: values(first.tail()) == list(range(250, 750)))
+        assert first.tail().is_from_first
+        assert first.blocks_read < 800
+        first.close()
+        assert latest.join(10)
+        assert first.join(10)
+    finally:
+        run.end()
+
+
+@pytest.mark.broker
+@pytest.mark.skipif(not BOOTSTRAP, reason="needs a Kafka broker: set KAFKA_BOOTSTRAP=host:port")
+def test_of_200_000_records_on_kafka_some_500_a_partition_are_read_and_no_group_is_joined(tmp_path: Path) -> None:
+    name, location = f"sniffed_{uuid.uuid4().hex[:8]}", f"kafka://{BOOTSTRAP}"
+    run = Run(tmp_path, 200_000, name, location, framing="record", partitions=3)
+    admin = AdminClient({"bootstrap.servers": BOOTSTRAP})
+    try:
+        wait_for(lambda: run.pipeline.writer.sent == 200_000, 120)
+        wait_for(lambda: blocks_at(run) >= 200_000, 60)
+        groups = groups_of(admin, name)
+        latest = looking(run)
+        wait_for(lambda: latest.tail().is_caught_up, 60)
+        tail = latest.tail()
+        assert len(tail.records) == 498  # a third of 500 of each
+        assert max(values(tail)) == 199_999
+        for partition in range(3):
+            shown = [seen.record["value"] for seen in tail.records if seen.partition == partition]
+            assert (len(shown), sorted(shown)) == (166, shown)
+        assert latest.blocks_read <= 3 * READ_BACK
+        assert tail.before >= 200_000 - 3 * 500
+        assert sorted(tail.ranges) == [0, 1, 2]
+        run.more.write_text("x")
+        wait_for(lambda: 200_000 in values(latest.tail()))
+        latest.close()
+
+        first = looking(run, from_first=True)
+        wait_for(lambda: first.tail().is_caught_up, 60)
+        firsts = {position for position, _ in first.tail().ranges.values()}
+        assert (len(first.tail().records), firsts) == (500, {"0"})
+        assert first.blocks_read <= 3 * 500
+        first.close()
+        assert groups_of(admin, name) == groups
+        assert latest.join(10)
+        assert first.join(10)
+    finally:
+        run.end(120)
+        transport = PluginHost.default().make_transport(location, {})
+        transport.delete_status(name, 30)
+        transport.close()
+
+
+def blocks_at(run: Run) -> int:
+    """Blocks that are in the channel now."""
+    name = f"{run.pipeline.get_full_name()}.reader.inp"
+    [(location, options)] = reachable_locations(run.pipeline)
+    with contextlib.closing(PluginHost.default().make_transport(location, options)) as transport:
+        info = transport.describe_channel(name)
+        if info is None:
+            return 0
+        reader = transport.observe(info)
+        assert isinstance(reader, ReadsBack)
+        return sum(reader.seek_back(0).values())
+
+
+def groups_of(admin: AdminClient, name: str) -> set[str]:
+    listed = admin.list_consumer_groups().result(30)
+    return {group.group_id for group in listed.valid if name in group.group_id}
 
 
 def test_records_of_a_channel_that_a_run_has_deleted_stay_and_the_next_run_s_follow(
@@ -231,6 +334,13 @@ async def test_the_keys_of_the_records_pane(run: Run) -> None:
         await until(pilot, lambda: "held at" in heading(app))
         await pilot.press("pagedown")
         await until(pilot, lambda: "follows" in heading(app))
+
+        await pilot.press("b")
+        await until(pilot, lambda: "from the first, at 0" in heading(app) and last_value(app) == "11")
+        await pilot.press("down")
+        await until(pilot, lambda: "from the first, at 1" in heading(app))
+        await pilot.press("b")
+        await until(pilot, lambda: "follows" in heading(app) and last_value(app) == "11")
 
         await pilot.press("w")
         await write(pilot, "value>=10")

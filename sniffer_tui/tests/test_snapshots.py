@@ -40,7 +40,7 @@ class Orders:
     version = 1
     tail = staticmethod(tail)
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
     def start(self) -> None:

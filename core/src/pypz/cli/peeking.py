@@ -171,10 +171,14 @@ class Peek:
 
     def reader(self, info: ChannelInfo, *, from_end: bool) -> BlockReader:
         """What reads a channel without joining or committing; it ends with its transport."""
-        reader = self._place.transport.observe(info)
+        reader = self.observer(info)
         for partition in range(info.partitions):
             reader.seek(partition, "end" if from_end else "first")
         return reader
+
+    def observer(self, info: ChannelInfo) -> BlockReader:
+        """What reads a channel from its end on, without joining or committing; it ends with its transport."""
+        return self._place.transport.observe(info)
 
     def decoded(self, info: ChannelInfo, block: Received) -> list[Seen]:
         """The records of a block of data; none when it cannot be decoded, which is told."""

@@ -313,6 +313,22 @@ class BlockReader(Protocol):
 
 
 @runtime_checkable
+class ReadsBack(Protocol):
+    """What a reader of `Transport.observe` may bring besides: viewers begin near the end of a channel that holds much.
+
+    Without it they read the channel from its first block on.
+    """
+
+    def seek_back(self, blocks: int) -> Mapping[int, int]:
+        """Read on, in each partition, from at most so many entries before its end.
+
+        Returns:
+            How many entries lie before that, by partition; 0 where reading begins at the first one.
+        """
+        ...
+
+
+@runtime_checkable
 class AssignmentListener(Protocol):
     """Told on the client's thread, within `ChannelClient.read`, when the transport assigns partitions."""
 

@@ -39,6 +39,10 @@ class KafkaObserver:
         """Read on from there."""
         self._reader.seek(partition, position)
 
+    def seek_back(self, blocks: int) -> Mapping[int, int]:
+        """Read all partitions on from at most so many messages before their end; give how many lie before that."""
+        return self._reader.seek_back(blocks)
+
     def pause(self, partitions: Sequence[int]) -> None:
         """Give out nothing of these partitions until `resume`."""
         self._reader.pause(partitions)

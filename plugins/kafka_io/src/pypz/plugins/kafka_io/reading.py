@@ -243,6 +243,16 @@ class KafkaReader:
         else:
             self._starts[partition] = position
 
+    def seek_back(self, blocks: int) -> dict[int, int]:
+        """Read all partitions on from at most so many messages before their end; give how many lie before that."""
+        firsts, ends = (self._offsets(dict.fromkeys(self.partitions, word)) for word in ("first", "end"))
+        before: dict[int, int] = {}
+        for place, first in firsts.items():
+            start = max(first, ends[place] - blocks)
+            before[place[1]] = start - first
+            self.seek(place[1], str(start))
+        return before
+
     def start_pending(self) -> None:
         """Hand the partitions that were told where to start to the consumer."""
         if self._starts:

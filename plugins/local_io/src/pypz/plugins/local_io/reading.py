@@ -166,6 +166,14 @@ class LocalObserver(LocalReader):
             self.seek(number, "end")
         bell.attach(signal, row.topic)
 
+    def seek_back(self, blocks: int) -> Mapping[int, int]:
+        """Read all partitions on from at most so many blocks before their end; give how many lie before that."""
+        starts = {number: (base, max(base, end - blocks)) for number, (base, end) in self._bounds().items()}
+        with self._lock:
+            self.positions |= {number: start for number, (_, start) in starts.items()}
+        self._signal.ring()
+        return {number: start - base for number, (base, start) in starts.items()}
+
 
 def read(readers: Sequence[LocalReader], signal: Signal, max_blocks: int, timeout_s: float) -> list[Received]:
     """Give what is there for any of the readers, else wait for the first block, a wake-up or the time-out."""

@@ -29,6 +29,9 @@ from pypz.sniffer.sheet import joined, json_of, numeric_columns, read_where, tab
 LOOK_S: Final = 0.2
 """Seconds between two looks at what was read: five frames a second (design)."""
 
+RANGES: Final = 4
+"""Partitions whose positions are told (chosen)."""
+
 WIDEST: Final = 28
 """Columns that one field takes at most, where there are several (chosen)."""
 
@@ -45,6 +48,7 @@ class Sheet(Widget, can_focus=True):
         Binding("end", "follow", "follow"),
         Binding("space", "hold", "hold"),
         Binding("enter", "whole", "whole"),
+        Binding("b", "begin", "first/latest"),
         Binding("w", "ask('where')", "where"),
         Binding("c", "ask('columns')", "columns"),
     ]
@@ -92,6 +96,10 @@ class Sheet(Widget, can_focus=True):
         """Stay where we are, or go along again."""
         self.pane.hold()
 
+    def action_begin(self) -> None:
+        """Go to the first record of the channel, or back to the latest ones."""
+        self.pane.toggle_begin()
+
     def action_whole(self) -> None:
         """Show the whole record, or no more."""
         self.pane.toggle_whole()
@@ -107,6 +115,7 @@ class RecordsPane(Pane):
     DEFAULT_CSS = """
     RecordsPane { layout: vertical; }
     RecordsPane #channel { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    RecordsPane #range { height: 1; padding: 0 1; }
     RecordsPane #whole { height: auto; max-height: 50%; padding: 0 1; border-top: solid $panel; display: none; }
     RecordsPane #whole.shown { display: block; }
     RecordsPane Input { height: 1; border: none; padding: 0 1; display: none; }
@@ -118,6 +127,7 @@ class RecordsPane(Pane):
         super().__init__(watched)
         self._records: Records | None = None
         self._wanted = ""
+        self._from_first = False
         self._tail = Tail()
         self._rows: list[tuple[int, Seen]] = []
         """Number and record of those that meet the conditions."""
@@ -131,6 +141,7 @@ class RecordsPane(Pane):
     def compose(self) -> ComposeResult:
         """Build the pane."""
         yield Static(id="channel", markup=False)
+        yield Static(id="range", markup=False)
         yield Sheet(self)
         yield Static(id="whole", markup=False)
         yield Input(id="where", placeholder="only where, as in: price>3, city=rome; or a text that the record holds")
@@ -156,6 +167,7 @@ class RecordsPane(Pane):
         """Open the channel of what is selected, when it is another one."""
         channel = self._channel_of(picture)
         if channel and (channel != self._wanted or self._records is None):
+            self._from_first = False
             self._open(channel)
         elif not channel:
             self.query_one(Sheet).draw(Text("what is selected has no channel; select a port", STYLES["dim"]))
@@ -183,13 +195,24 @@ class RecordsPane(Pane):
             return
         here = next((i for i, number in enumerate(numbers) if number >= self._cursor()), len(numbers) - 1)
         place = max(0, min(len(numbers) - 1, here + step))
-        self._at = None if place == len(numbers) - 1 and step > 0 else numbers[place]
+        is_last = place == len(numbers) - 1 and step > 0
+        self._at = None if is_last and not self._from_first else numbers[place]
+        if is_last and self._from_first and self._records is not None:
+            self._records.more()
         self._draw()
 
     def follow(self) -> None:
         """Go along with what comes."""
+        if self._from_first:
+            self.toggle_begin()
         self._at = None
         self._draw()
+
+    def toggle_begin(self) -> None:
+        """Read the channel from its first record on, as far as the user goes, or the latest ones again."""
+        if self._records is not None:
+            self._from_first = not self._from_first
+            self._open(self._wanted)
 
     def hold(self) -> None:
         """Stay where we are, or go along again."""
@@ -222,11 +245,17 @@ class RecordsPane(Pane):
 
     def _open(self, channel: str) -> None:
         self._close()
-        self._wanted, self._tail, self._rows, self._at = channel, Tail(), [], None
+        self._wanted, self._tail, self._rows, self._at = channel, Tail(), [], 0 if self._from_first else None
         pipeline = self.watched.pipeline
         prefix = "" if pipeline is None else namespace_of(pipeline)
         status = self.watched.model.pipeline if pipeline is None else status_name(pipeline)
-        self._records = Records(f"{prefix}{channel}", status, self.watched.locations, self._own_codec(channel))
+        self._records = Records(
+            f"{prefix}{channel}",
+            status,
+            self.watched.locations,
+            self._own_codec(channel),
+            from_first=self._from_first,
+        )
         self._records.start()
         self._draw()
 
@@ -291,6 +320,7 @@ class RecordsPane(Pane):
         if not self.is_mounted:
             return
         self.query_one("#channel", Static).update(self._heading())
+        self.query_one("#range", Static).update(self._range())
         sheet = self.query_one(Sheet)
         sheet.draw(self._sheet(max(1, sheet.size.height), max(20, sheet.size.width)))
         whole = self.query_one("#whole", Static)
@@ -303,6 +333,8 @@ class RecordsPane(Pane):
         if not tail.is_caught_up and not tail.notice:
             passed = f", passed over {tail.passed:,}" if tail.passed else ""
             text.append(f"  reads what is there{passed}", STYLES["warn"])
+        elif self._from_first:
+            text.append(f"  from the first, at {self._cursor():,}", STYLES["warn"])
         elif self._at is None:
             text.append("  follows", STYLES["good"])
         else:
@@ -315,6 +347,20 @@ class RecordsPane(Pane):
         if tail.notice:
             text.append(f"  {tail.notice}", STYLES["warn"])
         return text
+
+    def _range(self) -> Text:
+        """What of the channel is shown."""
+        tail, text = self._tail, Text(no_wrap=True, overflow="ellipsis", style=STYLES["dim"])
+        parts = [
+            f"partition {partition}: {first}" + (f" to {last}" if last != first else "")
+            for partition, (first, last) in sorted(tail.ranges.items())
+        ]
+        more = [f"{len(parts) - RANGES} more partitions"] if len(parts) > RANGES else []
+        if self._from_first:
+            text.append("down: the next ones, b: the latest ones  ")
+        elif tail.before:
+            text.append(f"{tail.before:,} older block{'s' * (tail.before > 1)} not read, b: from the first  ")
+        return text.append("; ".join([*parts[:RANGES], *more]) or "nothing read yet")
 
     def _sheet(self, height: int, width: int) -> Text:
         numbers = [number for number, _ in self._rows]
