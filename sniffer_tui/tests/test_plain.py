@@ -64,6 +64,21 @@ def test_changes_are_told_until_the_run_ends() -> None:
     assert lines[-2].startswith("reader.in: closed 30 records")
 
 
+def test_what_hinders_the_view_is_told_and_that_it_does_no_more() -> None:
+    model = PipelineModel("p", PLAN)
+    lines = Lines()
+    viewer = PlainViewer(model, lines.write)
+    running = threading.Thread(target=viewer.run, daemon=True)
+    running.start()
+    model.set_notice("broker: no answer yet", is_blind=True)
+    lines.wait_for("broker: no answer yet")
+    model.set_notice("", is_blind=False)
+    lines.wait_for("p: nothing hinders the view any more")
+    viewer.stop()
+    running.join(10)
+    assert not running.is_alive()
+
+
 def test_a_port_with_several_channels_names_each() -> None:
     model = PipelineModel("p", PLAN)
     model.pipeline_started(PipelineRef("p", "r1"))

@@ -27,6 +27,7 @@ from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.pipeline.executor import PipelineExecutor
 from pypz.sniffer import records as module
+from pypz.sniffer.frames import Selection
 from pypz.sniffer.model import PipelineModel
 from pypz.sniffer.plan import plan_of, reachable_locations
 from pypz.sniffer.records import Records, Tail
@@ -335,6 +336,12 @@ async def test_the_keys_of_the_records_pane(run: Run) -> None:
         await pilot.press("pagedown")
         await until(pilot, lambda: "follows" in heading(app))
 
+        await pilot.press("s")
+        below = app.screen_stack[0].query_one("#whole", Static)
+        await until(pilot, lambda: '"name": "Number"' in str(below.content))
+        await pilot.press("s")
+        await until(pilot, lambda: not below.has_class("shown"))
+
         await pilot.press("b")
         await until(pilot, lambda: "from the first, at 0" in heading(app) and last_value(app) == "11")
         await pilot.press("down")
@@ -358,6 +365,19 @@ async def test_the_keys_of_the_records_pane(run: Run) -> None:
         await pilot.press("escape")
         await until(pilot, lambda: pane._records is None)
         assert reading.join(10)
+
+
+async def test_the_schema_is_shown_where_no_class_of_the_pipeline_is_installed(run: Run) -> None:
+    text = str(run.pipeline).replace("sniffer_tui.tests.test_records:", "project_elsewhere:")
+    mocked = Pipeline.create_from_string(text.replace("pypz.abstracts.", "elsewhere."), mock_nonexistent=True)
+    app = SnifferApp(PipelineModel("grows", plan_of(mocked)), mocked, reachable_locations(run.pipeline))
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.select(Selection("grows.reader", port="inp"))
+        await pilot.press("r")
+        await until(pilot, lambda: last_value(app) == "9")
+        await pilot.press("s")
+        below = app.screen_stack[0].query_one("#whole", Static)
+        await until(pilot, lambda: below.has_class("shown") and '"type": "long"' in str(below.content))
 
 
 async def test_an_operator_without_channel_says_so() -> None:

@@ -195,6 +195,13 @@ class Peek:
             for index, record in enumerate(found)
         ]
 
+    def schema_of(self, block: Received) -> str:
+        """The schema that a block was written by, as its writer has left it; empty where none is known here."""
+        headers = block.block.headers
+        return (
+            "" if is_foreign(headers) else str(self._place.value(f"schema/{headers.get(SCHEMA, '')}").get("schema", ""))
+        )
+
     def _decoder_of(self, headers: Mapping[str, str]) -> Decoder:
         if is_foreign(headers):
             if self._own is None:

@@ -75,7 +75,7 @@ class Description:
             return ""
         if isinstance(schema, type):
             return f"{schema.__module__}.{schema.__qualname__}"
-        return _indented(schema)
+        return indented(schema)
 
     def _instance(self, group: str, port: str) -> Instance[Any] | None:
         nested: Mapping[str, Any] = Internals(self._pipeline).nested_instances
@@ -116,7 +116,8 @@ def _shown(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def _indented(schema: Any) -> str:
+def indented(schema: Any) -> str:
+    """A schema as text, JSON with a line for each of its parts."""
     try:
         values = json.loads(schema) if isinstance(schema, str) else schema
         return json.dumps(values, indent=2)

@@ -46,7 +46,7 @@ class PlainViewer:
         while not self._stop.is_set():
             frame = self._model.frame()
             if self._waits_for_next and frame.had_ended:
-                self._line("notice", frame.notice)
+                self._tell_notice(frame)
                 self._line("", f"{frame.pipeline}: run {frame.run} had ended before; waits for the next one")
             else:
                 self._tell(frame)
@@ -65,13 +65,18 @@ class PlainViewer:
             self._run = frame.run
             self._told.clear()
             self._ended_at = 0.0
-        self._line("notice", frame.notice)
+        self._tell_notice(frame)
         if frame.run:
             self._line("run", f"{frame.pipeline}: run {frame.run}")
         else:
             self._line("", f"{frame.pipeline}: waits for the run to start")
         for member in frame.members:
             self._tell_member(frame.pipeline, member, all_figures=frame.mood in ENDED)
+
+    def _tell_notice(self, frame: Frame) -> None:
+        if self._told.get("notice") and not frame.notice:
+            self._write(f"{frame.pipeline}: nothing hinders the view any more")
+        self._line("notice", frame.notice)
 
     def _has_all(self, frame: Frame) -> bool:
         """Whether every member that started has told its end, or has had the time to."""

@@ -72,6 +72,8 @@ class Tail:
     """Whether everything that had been there was read; what comes follows."""
     ranges: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     """Positions of the first and the last block of which records are kept, by partition."""
+    schema: str = ""
+    """The schema by which the newest block was written, as its writer has left it at the location; empty where none is known."""
     notice: str = ""
     """What hinders the view, or could not be shown, in words; empty when nothing does."""
     version: int = 0
@@ -117,6 +119,7 @@ class Records:
         self._is_caught_up = False
         self._notice = ""
         self._version = 0
+        self._schema = ""
         self.blocks_read = 0
         """Blocks that the transport has given so far."""
         self._thread = threading.Thread(target=self._follow, name="pypz-sniffer-records", daemon=True)
@@ -155,6 +158,7 @@ class Records:
                 passed=self._passed,
                 before=self._before,
                 is_from_first=self._is_from_first,
+                schema=self._schema,
                 ranges=_ranges(seen for seen, _ in self._kept),
                 is_caught_up=self._is_caught_up,
                 notice=self._notice,
@@ -237,7 +241,7 @@ class Records:
         else:
             _seek_first(info, reader)
             latest = self._latest_of_each(info, reader, float("inf"))
-        records = latest.decoded(lambda block: _decoded(peek, info, block))
+        records = latest.decoded(lambda block: self._decoded(peek, info, block))
         self._passed = max(0, latest.records - len(records))
         self._keep(records)
         self._is_caught_up = True
@@ -282,7 +286,9 @@ class Records:
             elif ahead:
                 self._keep([ahead.popleft() for _ in range(min(room, len(ahead)))])
             elif blocks := self._blocks(reader, BLOCKS_FORWARD, WAIT_S):
-                ahead.extend(one for block in blocks if is_data(info, block) for one in _decoded(peek, info, block))
+                ahead.extend(
+                    one for block in blocks if is_data(info, block) for one in self._decoded(peek, info, block)
+                )
                 quiet_since = time.monotonic()
             elif not sum(reader.lag().values()) and time.monotonic() - quiet_since > FIRST_ANSWER_S:
                 self._is_caught_up = True
@@ -293,7 +299,13 @@ class Records:
 
     def _take(self, peek: Peek, info: ChannelInfo, blocks: Sequence[Received]) -> None:
         for block in self._latest(info, blocks):
-            self._keep(_decoded(peek, info, block))
+            self._keep(self._decoded(peek, info, block))
+
+    def _decoded(self, peek: Peek, info: ChannelInfo, block: Received) -> list[tuple[Seen, int]]:
+        """Records of a block, each with its share of the bytes."""
+        records = peek.decoded(info, block)
+        self._schema = peek.schema_of(block) or self._schema
+        return [(seen, len(block.block.payload) // len(records)) for seen in records]
 
     def _keep(self, records: Sequence[tuple[Seen, int]]) -> None:
         """Keep records with the bytes that each stands for, in place of the oldest ones."""
@@ -383,12 +395,6 @@ class _Latest:
             latest_first.append(found[:share])
         in_turn = [one for turn in itertools.zip_longest(*latest_first) for one in turn if one is not None]
         return in_turn[::-1]
-
-
-def _decoded(peek: Peek, info: ChannelInfo, block: Received) -> list[tuple[Seen, int]]:
-    """Records of a block, each with its share of the bytes."""
-    records = peek.decoded(info, block)
-    return [(seen, len(block.block.payload) // len(records)) for seen in records]
 
 
 def _seek_first(info: ChannelInfo, reader: BlockReader) -> None:

@@ -17,14 +17,17 @@ from textual.widgets import Input, Static
 from pypz.cli.peeking import Condition, Seen, codec_of_port
 from pypz.core.channels.port import ChannelPort, channel_ports_of
 from pypz.core.channels.runs.whole import namespace_of, operators_of, status_name
+from pypz.core.codecs.json import SCHEMA_TEXT
 from pypz.core.codecs.spi import Codec
 from pypz.core.hooks.host import PluginHost
+from pypz.sniffer.description import indented
 from pypz.sniffer.frames import PortView
 from pypz.sniffer.picture import Picture
 from pypz.sniffer.records import Records, Tail
 from pypz.sniffer.screen.pane import Pane, Watched
 from pypz.sniffer.screen.styles import STYLES
 from pypz.sniffer.sheet import joined, json_of, numeric_columns, read_where, table_of
+from pypz.sniffer.texts import lines
 
 LOOK_S: Final = 0.2
 """Seconds between two looks at what was read: five frames a second (design)."""
@@ -49,6 +52,7 @@ class Sheet(Widget, can_focus=True):
         Binding("space", "hold", "hold"),
         Binding("enter", "whole", "whole"),
         Binding("b", "begin", "first/latest"),
+        Binding("s", "schema", "schema"),
         Binding("w", "ask('where')", "where"),
         Binding("c", "ask('columns')", "columns"),
     ]
@@ -104,6 +108,10 @@ class Sheet(Widget, can_focus=True):
         """Show the whole record, or no more."""
         self.pane.toggle_whole()
 
+    def action_schema(self) -> None:
+        """Show the schema of the records, or no more."""
+        self.pane.toggle_schema()
+
     def action_ask(self, what: str) -> None:
         """Ask for a condition, or for columns."""
         self.pane.ask(what)
@@ -128,6 +136,8 @@ class RecordsPane(Pane):
         self._records: Records | None = None
         self._wanted = ""
         self._from_first = False
+        self._below = ""
+        """What is shown below the records: one of them (``record``), their ``schema``, or nothing."""
         self._tail = Tail()
         self._rows: list[tuple[int, Seen]] = []
         """Number and record of those that meet the conditions."""
@@ -221,7 +231,15 @@ class RecordsPane(Pane):
 
     def toggle_whole(self) -> None:
         """Show all of the record under the cursor, or no more."""
-        self.query_one("#whole").toggle_class("shown")
+        self._show_below("record")
+
+    def toggle_schema(self) -> None:
+        """Show the schema that the records were written by, or no more."""
+        self._show_below("schema")
+
+    def _show_below(self, what: str) -> None:
+        self._below = "" if self._below == what else what
+        self.query_one("#whole").set_class(bool(self._below), "shown")
         self._draw()
 
     def ask(self, what: str) -> None:
@@ -324,8 +342,8 @@ class RecordsPane(Pane):
         sheet = self.query_one(Sheet)
         sheet.draw(self._sheet(max(1, sheet.size.height), max(20, sheet.size.width)))
         whole = self.query_one("#whole", Static)
-        if whole.has_class("shown"):
-            whole.update(self._whole())
+        if self._below:
+            whole.update(self._whole() if self._below == "record" else self._schema())
 
     def _heading(self) -> Text:
         tail = self._tail
@@ -381,6 +399,14 @@ class RecordsPane(Pane):
             line = f"{'>' if is_here else ' '}{joined(row, widths, numbers_at)[1:]}"[:width]
             text.append("\n").append(line, "reverse" if is_here and self._at is not None else "")
         return text
+
+    def _schema(self) -> Text:
+        schema = self._tail.schema
+        if not schema:
+            return Text("no schema of these records is known here", STYLES["dim"])
+        if schema == SCHEMA_TEXT:
+            return Text("written as JSON, without a schema", STYLES["dim"])
+        return Text("as the writer has stored it", STYLES["dim"]).append(f"\n{lines(indented(schema))}", "")
 
     def _whole(self) -> Text:
         seen = next((seen for number, seen in self._rows if number >= self._cursor()), None)
