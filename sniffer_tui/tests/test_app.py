@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,7 @@ from textual.events import Key
 from textual.filter import NoColor
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Footer, Input, OptionList, Static
+from textual.widgets._footer import FooterKey
 
 from pypz.core.hooks.events import ChannelStatus, OperatorRef, PipelineRef, PortRef
 from pypz.sniffer.frames import PlannedOperator, PlannedPort, Selection
@@ -249,6 +251,17 @@ async def test_the_footer_names_the_keys() -> None:
         shown = {(b.binding.key_display or b.binding.key, b.binding.description) for b in app.active_bindings.values()}
         assert {("q", "quit"), ("f", "fold"), ("?", "help")} <= shown
         assert app.query_one(Footer).display
+
+
+async def test_keys_of_dialogs_that_were_closed_are_not_held() -> None:
+    async with screen(PipelineModel("p", plan(0))) as (app, pilot):
+        for _ in range(5):
+            await pilot.press("question_mark", "escape")
+        await pilot.pause()
+        gc.unfreeze()
+        gc.collect()
+        held = [one for one in gc.get_objects() if isinstance(one, FooterKey)]
+        assert 0 < len(held) < 2 * len(app.active_bindings)
 
 
 @pytest.mark.parametrize("size", [(20, 5), (1, 1), (80, 24), (120, 40), (300, 10)])

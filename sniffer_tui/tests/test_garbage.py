@@ -1,8 +1,9 @@
-"""Full searches for garbage: when nobody is at the keys, and as before once the screen is left."""
+"""Searches for garbage: of everything when nobody is at the keys, of what is new at any time, and as before once the screen is left."""
 
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +23,21 @@ class Clock:
         return self.now
 
 
+class Ring:
+    """Refers to itself: only a search finds that nobody else does."""
+
+    alive = 0
+
+    def __init__(self) -> None:
+        self.me = self
+        Ring.alive += 1
+        weakref.finalize(self, self._note)
+
+    @staticmethod
+    def _note() -> None:
+        Ring.alive -= 1
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
@@ -30,42 +46,42 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def full_searches() -> Iterator[list[int]]:
-    found: list[int] = []
-
-    def note(phase: str, info: dict[str, int]) -> None:
-        if phase == "start" and info["generation"] == 2:
-            found.append(info["generation"])
-
-    gc.callbacks.append(note)
-    yield found
-    gc.callbacks.remove(note)
+def search(clock: Clock) -> Iterator[garbage.GarbageSearch]:
+    gc.collect()
+    Ring.alive = 0
+    made = garbage.GarbageSearch()
+    made.begin()
+    yield made
+    made.end()
+    gc.collect()
 
 
-def test_a_full_search_waits_until_nobody_is_at_the_keys(clock: Clock, full_searches: list[int]) -> None:
-    search = garbage.GarbageSearch()
-    search.begin()
-    try:
-        search.note_key()
-        clock.now += garbage.QUIET_S / 2
-        assert not search.look()
-        held = [[i] for i in range(300_000)]  # as much as lets Python search by itself
-        assert (full_searches, len(held)) == ([], 300_000)
-        clock.now += garbage.QUIET_S
-        assert search.look()
-        assert full_searches == [2]
-    finally:
-        search.end()
-
-
-def test_keys_without_end_do_not_keep_it_off_for_ever(clock: Clock) -> None:
-    search = garbage.GarbageSearch()
-    for _ in range(int(garbage.LATEST_S)):
-        search.note_key()
-        assert not search.look()
-        clock.now += 1
+def test_what_was_there_is_searched_only_when_nobody_is_at_the_keys(clock: Clock, search: garbage.GarbageSearch) -> None:
+    ring = Ring()
+    clock.now += garbage.QUIET_S
+    assert search.look(), "the ring is set aside"
+    del ring
     search.note_key()
+    clock.now += garbage.QUIET_S / 2
+    assert not search.look()
+    gc.collect()
+    assert Ring.alive == 1, "as it was set aside it is not looked at"
+    clock.now += garbage.QUIET_S
     assert search.look()
+    assert Ring.alive == 0
+
+
+def test_garbage_that_is_new_goes_while_somebody_is_at_the_keys(search: garbage.GarbageSearch) -> None:
+    kept = [[i] for i in range(300_000)]  # so much that Python would put searches off for long, were it not set aside
+    search.begin()
+    most = 0
+    for _ in range(200_000):
+        Ring()
+        most = max(most, Ring.alive)
+        search.note_key()
+        assert not search.look()
+    assert most < 100_000
+    assert len(kept) == 300_000
 
 
 async def test_the_screen_leaves_python_as_it_was() -> None:
@@ -73,5 +89,5 @@ async def test_the_screen_leaves_python_as_it_was() -> None:
     app = SnifferApp(PipelineModel("p"))
     async with app.run_test() as pilot:
         await pilot.pause()
-        assert gc.get_threshold()[2] == garbage.NEVER
-    assert gc.get_threshold() == before
+        assert gc.get_freeze_count() > 10_000
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)

@@ -20,7 +20,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.events import Event, InputEvent, Resize
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from pypz.sniffer.feed import Location
 from pypz.sniffer.frames import Selection
@@ -28,6 +28,7 @@ from pypz.sniffer.model import PipelineModel
 from pypz.sniffer.picture import Picture, settled
 from pypz.sniffer.reasons import diagnose
 from pypz.sniffer.screen import garbage
+from pypz.sniffer.screen.footer import KeyLine
 from pypz.sniffer.screen.header import brief_of, title_of
 from pypz.sniffer.screen.help import HelpScreen
 from pypz.sniffer.screen.pane import Pane, Place, Watched
@@ -181,7 +182,7 @@ class SnifferApp(App[None]):
         yield Input(
             id="search", placeholder="search: enter goes there, then n and N; esc leaves", select_on_focus=False
         )
-        yield Footer(compact=True)
+        yield KeyLine(compact=True)
 
     async def on_mount(self) -> None:
         """Draw the first frame and go on."""
