@@ -1,4 +1,4 @@
-"""Searches for garbage: of everything when nobody is at the keys, of what is new at any time, and as before once the screen is left."""
+"""Searches for garbage: of everything when nobody is at the keys, of what is new between two keys; at the end all is as before."""
 
 from __future__ import annotations
 
@@ -56,31 +56,47 @@ def search(clock: Clock) -> Iterator[garbage.GarbageSearch]:
     gc.collect()
 
 
-def test_what_was_there_is_searched_only_when_nobody_is_at_the_keys(clock: Clock, search: garbage.GarbageSearch) -> None:
+def test_what_was_there_is_searched_only_when_nobody_is_at_the_keys(
+    clock: Clock, search: garbage.GarbageSearch
+) -> None:
     ring = Ring()
-    clock.now += garbage.QUIET_S
-    assert search.look(), "the ring is set aside"
+    clock.now += garbage.FULL_INTERVAL_S
+    search.look()
     del ring
     search.note_key()
     clock.now += garbage.QUIET_S / 2
-    assert not search.look()
+    search.look()
     gc.collect()
     assert Ring.alive == 1, "as it was set aside it is not looked at"
-    clock.now += garbage.QUIET_S
-    assert search.look()
+    clock.now += garbage.FULL_INTERVAL_S
+    search.look()
     assert Ring.alive == 0
 
 
-def test_garbage_that_is_new_goes_while_somebody_is_at_the_keys(search: garbage.GarbageSearch) -> None:
+def test_garbage_that_is_new_goes_between_two_keys(clock: Clock, search: garbage.GarbageSearch) -> None:
+    search.note_key()
+    held = []
+    while gc.get_count()[2] < garbage.SEARCH_FROM:
+        held.append(Ring())
+    made = len(held)
+    held.clear()
+    search.look()
+    assert Ring.alive == made, "the key was pressed just now"
+    clock.now += 2 * garbage.DRAWN_S
+    search.look()
+    assert Ring.alive == 0
+
+
+def test_keys_without_end_do_not_keep_garbage_for_ever(search: garbage.GarbageSearch) -> None:
     kept = [[i] for i in range(300_000)]  # so much that Python would put searches off for long, were it not set aside
     search.begin()
     most = 0
-    for _ in range(200_000):
+    for _ in range(400_000):
         Ring()
         most = max(most, Ring.alive)
         search.note_key()
-        assert not search.look()
-    assert most < 100_000
+        search.look()
+    assert 0 < most < 200_000
     assert len(kept) == 300_000
 
 

@@ -191,7 +191,7 @@ class SnifferApp(App[None]):
         await self._open(PANES[0])
         self.set_interval(FRAME_INTERVAL_S, self._tick_unless_resting)
         self._garbage.begin()
-        self.set_interval(garbage.INTERVAL_S, self._garbage.look)
+        self.set_interval(garbage.LOOK_INTERVAL_S, self._garbage.look)
 
     def on_unmount(self) -> None:
         """Leave the process as it was."""
