@@ -19,7 +19,7 @@ from pypz.core.channels.headers import Note, Origin, partitions_of_member
 from pypz.core.channels.memory.transport import MemoryTransport
 from pypz.core.channels.roster import Writers
 from pypz.core.channels.spi import Block, ChannelInfo, ChannelSpec, Guarantee, Member, Unit
-from pypz.core.commons.errors import DecodeError
+from pypz.core.commons.errors import DecodeError, RecordError
 
 
 class Lines:
@@ -57,14 +57,16 @@ class Bench:
         self.client: Any = None
         self.notices: list[str] = []
 
-    def writer(self, name: str, run: str | None = None, incarnation: str | None = None) -> OutputEnd:
+    def writer(
+        self, name: str, run: str | None = None, incarnation: str | None = None, codec: Lines | None = None
+    ) -> OutputEnd:
         client = self.transport.open_client(Member("p", "p.w", 0, "s"), 1, Guarantee.AT_LEAST_ONCE)
         origin = Origin(run or self.run, name, 1, incarnation or self.info.incarnation)
         return OutputEnd(
             client.writer(self.info),
             self.info,
             origin,
-            Lines(),
+            codec or Lines(),
             linger_s=600,
             send_timeout_s=600,
             wake=client.wake,
@@ -116,6 +118,32 @@ def test_records_come_out_in_order_and_the_end_only_behind_them() -> None:
     assert reader.take(2) == [1, 2]
     assert not reader.has_ended()
     assert reader.take(10) == [3]
+    assert reader.has_ended()
+
+
+class Narrow(Lines):
+    """Takes at most four records into one block, whoever joins them."""
+
+    def join(self, parts: Sequence[bytes]) -> bytes:
+        joined = super().join(parts)
+        if joined.count(b"\n") > 4 and len(parts) > 1:
+            raise RecordError("more than 4 lines")
+        return joined
+
+
+def test_parts_that_the_codec_refuses_to_join_go_out_in_several_blocks() -> None:
+    bench = Bench(1, ["w"])
+    writer, reader = bench.writer("w", codec=Narrow()), bench.reader()
+    for place in range(0, 20, 2):
+        send(writer, place, place + 1)
+    send(writer, *range(20, 26))  # one part is never refused
+    writer.mark_iteration()
+    send(writer, 26)
+    writer.drop_unfinished()
+    writer.write_ends()
+    assert (writer.blocks, writer.records) == (6, 26)
+    bench.fill(reader)
+    assert reader.take(100) == list(range(26))
     assert reader.has_ended()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pypz.core.commons.errors import DecodeError
+from pypz.core.commons.errors import DecodeError, RecordError
 from pypz.plugins.avro_codec.bounds import MOST_FROM_NOTHING, MOST_LEVELS, check_for
 from pypz.plugins.avro_codec.codec import AvroCodec
 from pypz.plugins.avro_codec.schema import ParsedSchema
@@ -93,6 +93,26 @@ def test_what_is_encoded_is_decoded_up_to_the_depth_that_is_taken() -> None:
     assert nulls.decoder(nulls.schema_text)(nulls.join([nulls.encode(many)])) == many
 
 
+def test_what_no_reader_would_take_is_refused_by_whoever_sends_it() -> None:
+    codec = AvroCodec(NULLS)
+    decode = codec.decoder(codec.schema_text)
+    most, more, half = ({"a": [None] * count} for count in (MOST_FROM_NOTHING, MOST_FROM_NOTHING + 1, 600_000))
+    assert decode(codec.join([codec.encode([most])])) == [most]
+    for refused in (codec.encode, codec.encode_each):
+        for records, place in (([more], 0), ([half, more, half], 1)):
+            with pytest.raises(
+                RecordError, match=f"record {place}: holds more than 1,000,000 items that take no bytes"
+            ):
+                refused(records)
+    with pytest.raises(RecordError, match="2 records hold more than 1,000,000 .* together; send fewer at once"):
+        codec.encode([half, half])
+    with pytest.raises(RecordError, match="a block of 2 parts would hold more than 1,000,000"):
+        codec.join([codec.encode([half])] * 2)
+    assert codec.record_decoder(codec.schema_text)(codec.encode_each([half, half])[1]) == [half]
+    with pytest.raises(RecordError, match="1000001 records hold more than"):
+        AvroCodec(EMPTY).encode([{}] * (MOST_FROM_NOTHING + 1))
+
+
 def test_a_chain_of_exactly_the_levels_is_decoded_and_one_more_is_not() -> None:
     codec = AvroCodec(CHAIN)
     decode = codec.decoder(codec.schema_text)
@@ -106,6 +126,7 @@ def test_schemas_that_cannot_claim_too_much_cost_nothing() -> None:
     assert check_for(ParsedSchema(PLAIN), is_single=False) is None
     assert check_for(ParsedSchema(EMPTY), is_single=True) is None
     assert check_for(ParsedSchema(EMPTY), is_single=False) is not None
+    assert check_for(ParsedSchema(CHAIN), is_single=False, is_ours=True) is None
     both: Any = {"type": "record", "name": "d", "fields": [{"name": "a", "type": PLAIN}, {"name": "b", "type": "r"}]}
     assert check_for(ParsedSchema(both), is_single=False) is None, "a type used twice is not within itself"
 

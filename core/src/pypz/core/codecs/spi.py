@@ -47,7 +47,11 @@ class Codec(Protocol):
         ...
 
     def join(self, parts: Sequence[bytes]) -> bytes:
-        """Make a block's payload of the parts that `encode` gave, in order."""
+        """Make a block's payload of the parts that `encode` gave, in order.
+
+        Raises:
+            RecordError: They are too much for one block by what the codec knows; fewer are tried. Never of one part.
+        """
         ...
 
     def decoder(self, writer_schema: str) -> Decoder:

@@ -11,7 +11,7 @@ from pypz.core.channels.headers import BATCH, RECORD, Origin
 from pypz.core.channels.spi import Block, BlockWriter, ChannelInfo
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.clock import PROCESS_CLOCK, Clock
-from pypz.core.commons.errors import PypzError, TransportTimeoutError, WokenError
+from pypz.core.commons.errors import PypzError, RecordError, TransportTimeoutError, WokenError
 
 BLOCK_BYTES: Final = 512 * 1024
 """A block is cut at this size (design 4)."""
@@ -50,6 +50,14 @@ class _Lane:
         self.parts.append(part)
         self.size_bytes += len(part.payload)
         self.records += part.count
+
+    def drop(self, count: int) -> None:
+        """Forget the first parts."""
+        gone = self.parts[:count]
+        del self.parts[:count]
+        self.fence = max(0, self.fence - count)
+        self.size_bytes -= sum(len(part.payload) for part in gone)
+        self.records -= sum(part.count for part in gone)
 
     def clear(self) -> None:
         self.parts.clear()
@@ -212,14 +220,30 @@ class OutputEnd:
             return True
         if self._framing == RECORD:
             return self._send_singly(lane, wait)
-        number = self._next_partition % self._partitions() if lane.partition is None else lane.partition
-        payload = self._codec.join([part.payload for part in lane.parts])
-        if not self._send(number, payload, lane.records, wait):
-            return False
-        lane.clear()
-        if lane.partition is None:
-            self._next_partition = number + 1
+        while lane.parts:
+            number = self._next_partition % self._partitions() if lane.partition is None else lane.partition
+            taken, payload = self._joined(lane.parts)
+            records = lane.records if taken == len(lane.parts) else sum(part.count for part in lane.parts[:taken])
+            if not self._send(number, payload, records, wait):
+                return False
+            if taken == len(lane.parts):
+                lane.clear()
+            else:
+                lane.drop(taken)
+            if lane.partition is None:
+                self._next_partition = number + 1
         return True
+
+    def _joined(self, parts: list[Part]) -> tuple[int, bytes]:
+        """As many of the first parts as the codec takes for one block, mostly all, and its payload."""
+        count = len(parts)
+        while True:
+            try:
+                return count, self._codec.join([part.payload for part in parts[:count]])
+            except RecordError:
+                if count == 1:
+                    raise
+                count = (count + 1) // 2
 
     def _send_singly(self, lane: _Lane, wait: bool) -> bool:
         """Send each part, which is one record, as a message of its own; what does not fit any more stays."""
@@ -235,11 +259,7 @@ class OutputEnd:
                     self._next_partition = number + 1
             return True
         finally:
-            gone = lane.parts[:sent]
-            del lane.parts[:sent]
-            lane.fence = max(0, lane.fence - sent)
-            lane.size_bytes -= sum(len(part.payload) for part in gone)
-            lane.records -= sum(part.count for part in gone)
+            lane.drop(sent)
 
     def _send(self, number: int, payload: bytes, count: int, wait: bool) -> bool:
         sequence = self._sequences.get(number, 0)

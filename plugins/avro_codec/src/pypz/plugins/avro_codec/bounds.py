@@ -18,6 +18,8 @@ MOST_LEVELS: Final = 500
 MOST_FROM_NOTHING: Final = 1_000_000
 """Items without a byte of their own (nulls, empty records) in a payload (chosen: half a second of decoding)."""
 
+OUT_OF_NOTHING: Final = f"{MOST_FROM_NOTHING:,} items that take no bytes (nulls, empty records)"
+
 Check = Callable[[bytes], None]
 
 _SIZES: Final = {"null": 0, "boolean": 1, "float": 4, "double": 8}
@@ -42,12 +44,13 @@ class _Node:
         """Of a list: whether its items take no bytes."""
 
 
-def check_for(schema: ParsedSchema, *, is_single: bool) -> Check | None:
+def check_for(schema: ParsedSchema, *, is_single: bool, is_ours: bool = False) -> Check | None:
     """Give what refuses payloads that claim too much; None: with this schema none can.
 
     Args:
         schema: Of the writer.
         is_single: The payload is one datum, not an array of many.
+        is_ours: It was just encoded here, so that it nests as deep as its records do.
     """
     made = _Nodes(schema)
     item = made.node(schema.array["items"])
@@ -56,7 +59,7 @@ def check_for(schema: ParsedSchema, *, is_single: bool) -> Check | None:
     else:
         root = _Node()
         root.kind, root.parts, root.may_be_empty = _LIST, [item], made.takes_nothing(schema.array["items"], frozenset())
-    if not (made.is_recursive or made.has_empty_items or root.may_be_empty):
+    if not (made.has_empty_items or root.may_be_empty or (made.is_recursive and not is_ours)):
         return None
     is_length_enough = not (made.has_empty_items or root.may_be_empty or made.recurs_without_bytes)
 
@@ -173,9 +176,7 @@ def _pass_over(payload: bytes, root: _Node) -> None:
         if depth > MOST_LEVELS:
             raise DecodeError(f"is corrupt, or nested more than {MOST_LEVELS} levels deep")
         if from_nothing > MOST_FROM_NOTHING:
-            raise DecodeError(
-                f"is corrupt, or claims more than {MOST_FROM_NOTHING:,} items that take no bytes (nulls, empty records)"
-            )
+            raise DecodeError(f"is corrupt, or claims more than {OUT_OF_NOTHING}")
 
 
 def _number(payload: bytes, at: int) -> tuple[int, int]:

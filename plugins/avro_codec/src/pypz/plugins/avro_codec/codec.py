@@ -11,7 +11,7 @@ from fastavro import schemaless_reader, schemaless_writer
 
 from pypz.core.codecs.spi import Decoder
 from pypz.core.commons.errors import DecodeError, RecordError
-from pypz.plugins.avro_codec.bounds import check_for
+from pypz.plugins.avro_codec.bounds import OUT_OF_NOTHING, Check, check_for
 from pypz.plugins.avro_codec.checking import fault_of, quick_check
 from pypz.plugins.avro_codec.resolution import check as check_resolution
 from pypz.plugins.avro_codec.schema import ParsedSchema
@@ -55,6 +55,8 @@ class AvroCodec:
         self._array = self._schema.array
         self._item = self._schema.item
         self._fit = quick_check(self._schema)
+        self._check_one = check_for(self._schema, is_single=True, is_ours=True)
+        self._check_many = check_for(self._schema, is_single=False, is_ours=True)
         self._decoders: dict[tuple[str, bool], Decoder] = {}
         self._lock = threading.Lock()
 
@@ -84,10 +86,14 @@ class AvroCodec:
         try:
             if len(records) == 1:  # saves a third of the time
                 schemaless_writer(into, self._item, records[0])
+                if self._check_one is not None:
+                    self._refuse_bloated(into.getvalue())
                 return ONE_ITEM + into.getvalue()
             schemaless_writer(into, self._array, records)
         except FAULTS as error:
             raise self._refused(records, error) from error
+        if self._check_many is not None:
+            self._refuse_bloated_of(records, into.getvalue())
         return into.getvalue()[:-1]
 
     def encode_each(self, records: Sequence[Any]) -> list[bytes]:
@@ -103,13 +109,22 @@ class AvroCodec:
                 into = BytesIO()
                 schemaless_writer(into, self._item, record)
                 found.append(into.getvalue())
+                if self._check_one is not None:
+                    self._refuse_bloated(into.getvalue(), len(found) - 1)
         except FAULTS as error:
             raise self._refused(records, error) from error
         return found
 
     def join(self, parts: Sequence[bytes]) -> bytes:
-        """Make an Avro array of the parts."""
-        return b"".join((*parts, END_OF_ARRAY))
+        """Make an Avro array of the parts.
+
+        Raises:
+            RecordError: Decoders would refuse it; some of the parts may be taken.
+        """
+        payload = b"".join((*parts, END_OF_ARRAY))
+        if self._check_many is not None and len(parts) > 1 and not _is_taken(self._check_many, payload):
+            raise RecordError(f"a block of {len(parts)} parts would hold more than {OUT_OF_NOTHING}")
+        return payload
 
     def decoder(self, writer_schema: str) -> Decoder:
         """Give what decodes payloads of ``writer_schema`` into records of this schema.
@@ -146,6 +161,17 @@ class AvroCodec:
                 is_sure = False
             if not is_sure:
                 self._refuse_faulty(records)
+
+    def _refuse_bloated(self, payload: bytes, place: int = 0) -> None:
+        """Refuse a datum that decoders would refuse."""
+        if self._check_one is not None and not _is_taken(self._check_one, payload):
+            raise RecordError(f"holds more than {OUT_OF_NOTHING}, which no reader takes", place)
+
+    def _refuse_bloated_of(self, records: Sequence[Any], payload: bytes) -> None:
+        """Refuse an array that decoders would refuse; names the record that is too much by itself."""
+        if self._check_many is not None and not _is_taken(self._check_many, payload):
+            self.encode_each(records)
+            raise RecordError(f"{len(records)} records hold more than {OUT_OF_NOTHING} together; send fewer at once")
 
     def _refused(self, records: Sequence[Any], error: BaseException) -> RecordError:
         self._refuse_faulty(records, error)
@@ -195,6 +221,14 @@ class AvroCodec:
             return records
 
         return decode
+
+
+def _is_taken(check: Check, payload: bytes) -> bool:
+    try:
+        check(payload)
+    except DecodeError:
+        return False
+    return True
 
 
 def _in_words(error: BaseException) -> str:
