@@ -13,6 +13,7 @@ from pypz.core.channels.port import ChannelPort
 from pypz.core.channels.spi import Guarantee, Member, Transport
 from pypz.core.channels.status import StatusHub
 from pypz.core.codecs.spi import Codec
+from pypz.core.commons.forks import Home
 from pypz.core.commons.parameters import given_value
 from pypz.core.hooks.events import ChannelStatus, OperatorRef, PortRef
 from pypz.core.hooks.loader import say
@@ -63,6 +64,7 @@ class Membership:
         self.is_interrupted = False
         self.is_fenced = False
         self.is_closed = False
+        self._opened_in = Home()
         self._has_logger = operator._pypz_own_logger is not None or any(
             isinstance(plugin, LoggerPlugin) for plugin in Internals(operator).nested_instances.values()
         )
@@ -93,7 +95,8 @@ class Membership:
             hub.poke()
 
     def raise_failure(self) -> None:
-        """Raise what failed in the background."""
+        """Raise what failed in the background, or that this is a forked child, where nothing of the member goes on."""
+        self._opened_in.check(self.ref.name)
         if self.failure is not None:
             raise self.failure
 
