@@ -235,16 +235,63 @@ def test_a_process_that_dies_is_a_failure_that_restarts_may_mend(
 
 
 def test_settings_that_make_no_sense_are_not_tried_again(
-    make: Callable[..., Any], host: Any, capsys: Any, monkeypatch: Any
+    make: Callable[..., Any], project: Path, host: Any, capsys: Any
 ) -> None:
     pipeline = make()
-    pipeline.first.set_parameter("password", "$(env:PYPZ_SECRET_NOWHERE)")
-    with pytest.raises(PipelineFailedError, match="PYPZ_SECRET_NOWHERE is not set") as caught:
+    (project / "processes_project.py").write_text("class Two: pass")  # not what this process has imported
+    with pytest.raises(PipelineFailedError, match="describes no pipeline") as caught:
         started(pipeline, host, max_restarts=5)
     assert caught.value.exit_code == 1
     err = capsys.readouterr().err
-    assert err.count("PYPZ_SECRET_NOWHERE is not set") == 1
+    assert err.count("describes no pipeline") == 2  # once a process
     assert "started again" not in err
+
+
+def test_a_variable_that_no_process_would_have_is_refused_before_any_is_started(
+    make: Callable[..., Any], project: Path, host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = make()
+    pipeline.second.set_parameter("password", "$(env:PYPZ_SECRET_NOWHERE)")
+    with pytest.raises(
+        ConfigurationError, match=r"pipeline\.second: parameter 'password': .*PYPZ_SECRET_NOWHERE is not set"
+    ):
+        started(pipeline, host)
+    assert not (project / "starts").exists()
+    monkeypatch.setenv("PYPZ_SECRET_NOWHERE", "hunter2")
+    assert set(started(pipeline, host).values()) == {0}
+
+
+@pytest.mark.parametrize("location", ["$(env:PYPZ_NOWHERE)", "$(env:PYPZ_NOWHERE:-)"])
+def test_a_location_that_processes_would_find_empty_is_refused_before_any_is_started(
+    make: Callable[..., Any], host: Any, location: str, capsys: Any
+) -> None:
+    make()
+    import processes_project
+
+    pipeline = processes_project.Channels("pipeline")
+    pipeline.set_parameter(">>channelLocation", location)
+    with pytest.raises(ConfigurationError, match="channel location '': is empty text, expected such as"):
+        started(pipeline, host)
+    assert capsys.readouterr().err == ""
+
+
+class Slow:
+    """An observer that has not begun with the last news when all has ended."""
+
+    @hookimpl
+    def pypz_operator_state_changed(self, operator: OperatorRef, old: str, new: str) -> None:
+        threading.Event().wait(0.05)
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_observers_were_told_all_when_start_returns(
+    make: Callable[..., Any], host: Any, observer: Any, isolation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYPZ_RUN", "not known to threads")  # its operators note it
+    host.register(Slow(), "slow")
+    assert set(PipelineExecutor(make(), isolation=isolation, host=host).start().values()) == {0}
+    assert observer.ends == {"pipeline.first": 0, "pipeline.second": 0}
+    assert observer.runs == ["pipeline", "finished"]
 
 
 def test_lines_of_all_processes_come_out_whole(make: Callable[..., Any], host: Any, capsys: Any) -> None:
@@ -418,6 +465,7 @@ def test_a_second_ctrl_c_ends_all_at_once(script: Callable[[str], Script]) -> No
 @pytest.mark.parametrize("does", ["waits", "hangs"])
 def test_processes_end_when_their_starter_was_killed(script: Callable[[str], Script], does: str) -> None:
     running = script(does)
+    assert os.listdir(str(tempfile.tempdir)) == []  # they have read their description, and nothing is left of it
     running.process.kill()
     running.process.wait(DEADLINE_S)
     running.wait_for_members()

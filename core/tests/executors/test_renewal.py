@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -73,7 +74,7 @@ class One(Pipeline):
 
 @pytest.mark.parametrize("replicas", [0, 1])
 def test_a_restart_begins_with_the_attributes_and_parameters_of_the_start(
-    monkeypatch: pytest.MonkeyPatch, host: Any, replicas: int
+    monkeypatch: pytest.MonkeyPatch, host: Any, capsys: pytest.CaptureFixture[str], replicas: int
 ) -> None:
     monkeypatch.setattr("pypz.executors.pipeline.restarts.FIRST_PAUSE_S", 0.001)
     SEEN.clear()
@@ -84,6 +85,14 @@ def test_a_restart_begins_with_the_attributes_and_parameters_of_the_start(
     executor = PipelineExecutor(pipeline, max_restarts=5, host=host)
     assert set(executor.start().values()) == {0}
     assert len(SEEN) >= 3
+    told = [line for line in capsys.readouterr().err.splitlines() if "cannot be copied" in line]
+    way_out = (
+        "so a restart in threads goes on with what the failed start left there; make it in _on_init, or use isolation="
+    )
+    assert told, "each member that was restarted tells it once"
+    assert len(set(told)) == len(told) <= replicas + 1
+    for line in told:
+        assert re.match(rf"WARNING: one\.keeping(_0)?\.lock: cannot be copied, {way_out}'process'", line)
     for seen in SEEN:
         lock = seen.pop("lock")
         assert lock.acquire(blocking=False)  # what cannot be copied is the same, and usable

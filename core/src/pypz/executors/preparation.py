@@ -55,6 +55,16 @@ def check_parameters(missing: Mapping[str, Iterable[str]]) -> None:
         )
 
 
+def check_references(operator: Any) -> None:
+    """Refuse, where nothing is resolved here, what `prepare` would refuse in another process of the same environment.
+
+    Raises:
+        ConfigurationError: A variable with a secret is not set.
+    """
+    for instance in (operator, *Internals(operator).nested_instances.values()):
+        instance._pypz_check_references()
+
+
 def check_mocks(operator: Any) -> None:
     """Refuse to execute a stand-in.
 

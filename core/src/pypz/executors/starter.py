@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import threading
-from pathlib import Path
 from typing import Final
 
 from pypz.executors.reports import say
@@ -26,32 +25,28 @@ GRACE_S: Final = 2.0
 """Seconds beyond the operator's drain after which a process without starter ends all the same (chosen)."""
 
 
-def watch_starter(name: str, drain_s: float, config: Path) -> None:
+def watch_starter(name: str, drain_s: float) -> None:
     """End this process when its starter has gone: drain first, then at once. Does nothing where nobody is to be watched.
 
     Args:
         name: Full name of the operator, for the line on stderr.
         drain_s: Seconds that it may take to drain.
-        config: The starter's description of the pipeline, which it can remove no more.
     """
     given = os.environ.pop(STARTER_VARIABLE, "")
     if given.isdigit():
         descriptor = int(given)
         os.set_inheritable(descriptor, False)
-        arguments = (descriptor, name, drain_s, config)
+        arguments = (descriptor, name, drain_s)
         threading.Thread(target=_watch, args=arguments, name="pypz-starter", daemon=True).start()
 
 
-def _watch(descriptor: int, name: str, drain_s: float, config: Path) -> None:
+def _watch(descriptor: int, name: str, drain_s: float) -> None:
     with contextlib.suppress(OSError):
         os.read(descriptor, 1)
     say(f"WARNING: {name}: its starter has gone; drains and ends")
     silence = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # nobody reads them any more: what is printed must not fail
         os.dup2(silence, stream)
-    with contextlib.suppress(OSError):
-        config.unlink()
-        config.parent.rmdir()
     os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait(drain_s + GRACE_S)
     end_at_once()

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         operator = find_operator(read_pipeline(given.config), given.operator, given.index)
         executor = OperatorExecutor(operator, want_logs=bool(os.environ.get(WANT_LOGS_VARIABLE)))
         probes = _probes_of(executor, operator, given.health_port)
-        watch_starter(operator.get_full_name(), drain_seconds(operator), given.config)
+        watch_starter(operator.get_full_name(), drain_seconds(operator))
     except PypzError as error:
         say(f"ERROR: {error}")
         return ExitCodes.GeneralError.value

@@ -419,6 +419,11 @@ class Instance(Generic[NestedInstanceType], RegisteredInterface, ABC, metaclass=
                 origins.restore(self, noted)
                 self._pypz_deferred[name] = value
 
+    def _pypz_check_references(self) -> None:
+        """Refuse what `_pypz_resolve_references` would; nothing changes."""
+        for name, value in self._pypz_parameters.items():
+            secrets.resolve_references(value, f"{self.get_full_name()}: parameter '{name}'")
+
     def _pypz_secret_scope(self) -> str:
         """Full name that the variables of its secrets are named after."""
         return self.get_full_name()

@@ -22,7 +22,7 @@ from pypz.executors.pipeline.launching import check_importable
 from pypz.executors.pipeline.processes import ProcessAttempt, ProcessMember
 from pypz.executors.pipeline.restarts import Restarts
 from pypz.executors.pipeline.threads import ThreadAttempt, ThreadMember
-from pypz.executors.preparation import check_mocks, check_parameters
+from pypz.executors.preparation import check_mocks, check_parameters, check_references
 from pypz.executors.signals import SignalWatch
 
 Isolation = Literal["thread", "process"]
@@ -159,8 +159,9 @@ class PipelineExecutor:
 
     def _start_processes(self, members: Sequence[Any], mode: ExecutionMode) -> dict[str, int]:
         check_importable(self._pipeline)
-        for member in members:
-            drain_seconds(member)  # what makes no sense is refused before anything starts
+        for member in members:  # what makes no sense is refused before anything starts
+            check_references(member)
+            drain_seconds(member)
         attempt = self._attempt = ProcessAttempt(
             self._pipeline, self._stops_on_failure, mode, self._host, self._want_logs
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -26,7 +25,7 @@ RUNNER: Final = "pypz.runnables.operator"
 
 
 class Launcher:
-    """Starts processes of one run; `close` removes what they were given.
+    """Starts processes of one run; `close` lets go of what tells them that their starter is there.
 
     Args:
         pipeline: Whose members are started.
@@ -42,10 +41,7 @@ class Launcher:
         self._mode = mode
         self._wanted_news = ":logs" if has_streams else ""
         self._all_secrets = secrets_of(pipeline)
-        self._folder = Path(tempfile.mkdtemp(prefix="pypz-"))  # readable by its owner only
-        self._config = self._folder / "pipeline.yaml"
-        self._config.write_text(str(pipeline), encoding="utf-8")
-        self._config.chmod(0o600)
+        self._description = str(pipeline).encode()
         self._watched, self._held = os.pipe()
         self._environment = {
             "PYTHONUNBUFFERED": "1",  # a line is handed on when it is written, not when 8 KiB are full
@@ -67,21 +63,24 @@ class Launcher:
         """
         principal = member.get_group_principal() or member
         own = secrets_of(principal) if channel_ports_of(principal) else self._all_secrets
-        command = [
-            *(sys.executable, "-m", RUNNER, str(self._config), principal.get_simple_name(), self._mode.value),
-            *("--index", str(member.get_group_index() or 0)),
-        ]
         reading, writing = os.pipe()
         try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env={**self._environment, NEWS_VARIABLE: f"{writing}{self._wanted_news}", **own},
-                pass_fds=(self._watched, writing),
-                start_new_session=True,
-            )
+            with tempfile.TemporaryFile() as config:  # has no name: nothing of it is left however this process ends
+                config.write(self._description)
+                config.seek(0)
+                process = subprocess.Popen(
+                    [
+                        *(sys.executable, "-m", RUNNER, f"/dev/fd/{config.fileno()}"),
+                        *(principal.get_simple_name(), self._mode.value),
+                        *("--index", str(member.get_group_index() or 0)),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env={**self._environment, NEWS_VARIABLE: f"{writing}{self._wanted_news}", **own},
+                    pass_fds=(self._watched, writing, config.fileno()),
+                    start_new_session=True,
+                )
         except BaseException:
             os.close(reading)
             raise
@@ -89,13 +88,8 @@ class Launcher:
             os.close(writing)
         return process, os.fdopen(reading, "rb")
 
-    def remove_description(self) -> None:
-        """Leave nothing on disk; takes no lock."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-
     def close(self) -> None:
-        """Remove the description; processes that still run take this for the end of their starter."""
-        self.remove_description()
+        """Processes that still run take this for the end of their starter."""
         os.close(self._watched)
         os.close(self._held)
 

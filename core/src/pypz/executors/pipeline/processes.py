@@ -166,8 +166,6 @@ class ProcessAttempt(Attempt[ProcessMember]):
     def kill(self) -> None:
         for member in self._members:
             member.kill()
-        if self._launcher is not None:
-            self._launcher.remove_description()
 
     def _launch(self) -> None:
         self._streams = self._run.open_viewers()

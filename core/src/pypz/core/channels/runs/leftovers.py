@@ -65,7 +65,7 @@ class Leftovers:
         """
         for operator in operators_of(self._whole):
             name = self._prefixed(operator.get_full_name())
-            for address in addresses_of(operator):
+            for address in addresses_of(operator, is_run_here=True):
                 for index in range(size_of(name)):
                     member = Member(status_name(self._whole), name, index, uuid.uuid4().hex[:12])
                     epoch = self._hubs[address[0]].join(member, pack(run="", start=member.start))

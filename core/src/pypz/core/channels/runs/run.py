@@ -48,6 +48,9 @@ TELL_SILENCE_S: Final = 3.0
 RELAY_CLOSE_S: Final = 5.0
 """Seconds that the relay may take for its last facts (chosen)."""
 
+OBSERVERS_S: Final = 5.0
+"""Seconds that observers may take for the last news (chosen: as long as one may be busy with an event)."""
+
 SKIPPED_VARIABLE: Final = "PYPZ_SKIPPED"
 """Environment variable with the full names, separated by commas, of operators that a starter of lone members leaves out
 (mode Skip): they are not in the roster, nobody waits for them."""
@@ -228,7 +231,7 @@ class PipelineRun:
         if errors:
             raise errors[0]
         for operator in operators_of(self._whole):
-            for location in dict.fromkeys(address[0] for address in addresses_of(operator)):
+            for location in dict.fromkeys(address[0] for address in self._addresses_of(operator)):
                 self._here.setdefault(location, []).append(self.prefixed(operator.get_full_name()))
 
     def _check_clock(self) -> None:
@@ -244,7 +247,7 @@ class PipelineRun:
     def _check_capabilities(self) -> None:
         for operator in operators_of(self._whole):
             for port in channel_ports_of(operator):
-                address = address_of_port(port)
+                address = self._address_of(port)
                 if port.direction == "in" and address in self._transports:
                     location = conceal({"channelLocation": address[0]})["channelLocation"]
                     place = f"{port.owner_name()}.{port.get_simple_name()}: the transport at {location}"
@@ -257,8 +260,14 @@ class PipelineRun:
         has any, since it may not know the secrets of others.
         """
         own = addresses_of(self._member) if self._member is not None else []
-        everywhere = [address for operator in operators_of(self._whole) for address in addresses_of(operator)]
+        everywhere = [address for operator in operators_of(self._whole) for address in self._addresses_of(operator)]
         return own or list(dict.fromkeys(everywhere))
+
+    def _addresses_of(self, operator: Operator) -> list[pool.Address]:
+        return addresses_of(operator, is_run_here=not self._is_lone)
+
+    def _address_of(self, port: ChannelPort) -> pool.Address | None:
+        return address_of_port(port, is_run_here=not self._is_lone)
 
     def _take_id(self, run_id: str) -> None:
         self.id = run_id
@@ -417,9 +426,9 @@ class PipelineRun:
         self._is_open = False
         with self._lock:
             self._is_closed = True
+        self.host.flush(OBSERVERS_S)
         if self._relay is not None:
             if self._is_relaying:
-                self.host.flush(RELAY_CLOSE_S)
                 self.host.unregister(self._relay)
             self._relay.close(RELAY_CLOSE_S)
             self._relay = None
@@ -476,7 +485,7 @@ class PipelineRun:
 
     def writers_of(self, port: ChannelPort) -> Writers:
         """Writers that an input port expects: ``<operator>/<index>/<port>``."""
-        address = address_of_port(port)
+        address = self._address_of(port)
         roster = self._rosters.get(address[0]) if address is not None else None
         outputs = [(self.prefixed(owner), name) for owner, name in port.connected_ports()]
         return (roster or Roster(self._groups)).writers(outputs)

@@ -49,16 +49,21 @@ def locations_of(whole: Pipeline | Operator) -> list[tuple[str, dict[str, str]]]
     return [(location, dict(options)) for location, options in found]
 
 
-def addresses_of(operator: Operator) -> list[pool.Address]:
-    """Addresses of an operator's channel ports; those that refer to a variable which is not set here are left out."""
-    found = (address_of_port(port) for port in channel_ports_of(operator))
+def addresses_of(operator: Operator, *, is_run_here: bool = False) -> list[pool.Address]:
+    """Addresses of an operator's channel ports, without those for which `address_of_port` gives None."""
+    found = (address_of_port(port, is_run_here=is_run_here) for port in channel_ports_of(operator))
     return list(dict.fromkeys(address for address in found if address is not None))
 
 
-def address_of_port(port: ChannelPort) -> pool.Address | None:
-    """Address of a channel port; None when it has no location, or refers to a variable that is not set here."""
+def address_of_port(port: ChannelPort, *, is_run_here: bool = False) -> pool.Address | None:
+    """Address of a channel port; None when it has no location, or refers to a variable that is not set here.
+
+    Args:
+        port: The port.
+        is_run_here: It is opened in this environment: a variable that is not set gives its default, or empty text.
+    """
     location, options = port.transport_location(), dict(port.transport_options())
-    if location is None or unset_variables([location, options]):
+    if location is None or (not is_run_here and unset_variables([location, options])):
         return None
     return pool.address_of(TEMPLATES.resolve(location), TEMPLATES.resolve(options))
 
