@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -17,12 +16,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from plugins.local_io.tests.members import used_bytes
 
 from pypz.core.channels.spi import Transport
 from pypz.core.commons.errors import PypzError
@@ -184,18 +183,14 @@ def test_the_guides_records_arrive_and_nothing_is_left(
         transport.delete_status(name, PATIENCE_S)
 
 
-def used_bytes(file: Path) -> int:
+def held_bytes(file: Path) -> int:
     """What lies in a file: of SQLite's without the free pages that it keeps, and without its log of bounded size."""
     if file.name.endswith(("-wal", "-shm")):
         return 0
     with file.open("rb") as opened:
         if opened.read(len(SQLITE)) != SQLITE:
             return file.stat().st_size
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-        pages, free, size = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-        )
-    return int((pages - free) * size)
+    return used_bytes(file)
 
 
 @pytest.mark.slow
@@ -218,7 +213,7 @@ def test_hundreds_of_runs_leave_no_thread_descriptor_or_file_and_a_status_of_con
             pipeline = guide_pipeline(name)
             pipeline.set_parameter(">>channelLocation", location)
             assert set(PipelineExecutor(pipeline, host=host).start().values()) == {0}
-        return len(status.facts()), sum(used_bytes(file) for file in tmp_path.rglob("*") if file.is_file())
+        return len(status.facts()), sum(held_bytes(file) for file in tmp_path.rglob("*") if file.is_file())
 
     facts, size_bytes = runs(count // 3)  # until there are as many log lines, figures and removed facts as are kept
     before = Left.count(temporary, tmp_path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from pypz.core.channels.spi import Block, ChannelInfo, Guarantee, Member
@@ -12,6 +14,15 @@ from pypz.plugins.local_io.transport import LocalTransport
 
 Mount = Callable[[str], Path]
 Open = Callable[..., LocalTransport]
+
+
+def used_bytes(file: Path) -> int:
+    """What lies in a file of SQLite's, without the pages in it that are free."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        pages, free, size = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+    return int((pages - free) * size)
 
 
 def member(operator: str = "p.reader") -> Member:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from pathlib import Path
 
 import pytest
-from plugins.local_io.tests.members import Open, block, member, open_client, open_reading
+from plugins.local_io.tests.members import Open, block, member, open_client, open_reading, used_bytes
 
 from pypz.core.channels.spi import ChannelSpec, Committed, Guarantee, MemberNote, Unit
 from pypz.core.commons.errors import ChannelGoneError, FencedError, NotBuiltYetError, TransportError
@@ -105,18 +104,6 @@ def test_channels_made_and_deleted_again_and_again_leave_a_file_of_constant_size
     assert set(used) == {used[0]}
     assert 1.5 * FREE_BYTES < 5 * 20 * 300_000
     assert (tmp_path / "channels" / FILE).stat().st_size <= FREE_BYTES + used[0]
-
-
-def used_bytes(file: Path) -> int:
-    """What lies in the file, without what is free."""
-    connection = sqlite3.connect(file)
-    try:
-        pages, free, size = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-        )
-    finally:
-        connection.close()
-    return int((pages - free) * size)
 
 
 def test_facts_put_and_removed_ten_thousand_times_leave_a_bounded_file_and_a_sleeping_follower_compares(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, Literal
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from pypz.core.channels.spi import Member, StatusEntry
 from pypz.core.commons.clock import Clock
+
+T = TypeVar("T")
 
 LOGS_KEPT: Final = 2_000
 """Log lines of a pipeline that are kept for viewers who come later (chosen)."""
@@ -57,6 +60,11 @@ class Signal:
         self._seen[who] = self.wakes
         return True
 
+    def wake(self) -> None:
+        """End the wait that is going on, or the next one; the caller holds the lock."""
+        self.wakes += 1
+        self.notify()
+
     def notify(self) -> None:
         self._condition.notify_all()
 
@@ -64,27 +72,87 @@ class Signal:
         self._condition.wait(timeout_s)
 
 
-class MemoryStatusStream:
-    """Facts and beats of one pipeline."""
+class _Follower(ABC, Generic[T]):
+    """Follows the status of one pipeline, which may be made later, or anew."""
 
     def __init__(self, store: StatusStore, pipeline: str) -> None:
         self._store = store
         self._pipeline = pipeline
         self._signal = Signal(store)
-        self._queue: list[StatusEntry] = []
         self._attached: Status | None = None
-        with store.lock:
-            self._attach()
+
+    @abstractmethod
+    def _followers(self, status: Status) -> list[Any]:
+        """Those of its kind."""
+
+    @abstractmethod
+    def _begin(self, status: Status | None) -> None:
+        """Another status is followed from now on, or none."""
+
+    @abstractmethod
+    def _take(self, status: Status | None) -> list[T]:
+        """What has come since the last call."""
 
     def _attach(self) -> Status | None:
-        """Follow the pipeline's stream as it is now; a new one gives out all its facts."""
+        """Follow the pipeline's status as it is now."""
         status = self._store.status.get(self._pipeline)
         if status is not self._attached:
             self._attached = status
             if status is not None:
-                status.streams.append(self)
-                self._queue += sorted(status.facts.values(), key=lambda entry: entry.position)
+                self._followers(status).append(self)
+            self._begin(status)
         return status
+
+    def _wait_for(self, what: str, timeout_s: float) -> list[T]:
+        """What has come since the last call; waits for the first, or until ``what`` is woken."""
+        deadline = self._store.clock.now() + timeout_s
+        with self._store.lock:
+            while True:
+                status = self._attach()
+                found = self._take(status)
+                remaining = deadline - self._store.clock.now()
+                if self._signal.was_woken(what) or found or remaining <= 0:
+                    return found
+                self._signal.wait(remaining if status is not None else min(remaining, LOOK_S))
+
+    def notify(self) -> None:
+        """Something has come; the caller holds the lock."""
+        self._signal.notify()
+
+    def wake(self) -> None:
+        """End the wait that is going on, or the next one."""
+        with self._store.lock:
+            self._signal.wake()
+
+    def close(self) -> None:
+        """Follow no more."""
+        with self._store.lock:
+            for status in self._store.status.values():
+                if self in self._followers(status):
+                    self._followers(status).remove(self)
+            self._signal.wake()
+
+
+class MemoryStatusStream(_Follower[StatusEntry]):
+    """Facts and beats of one pipeline."""
+
+    def __init__(self, store: StatusStore, pipeline: str) -> None:
+        super().__init__(store, pipeline)
+        self._queue: list[StatusEntry] = []
+        with store.lock:
+            self._attach()
+
+    def _followers(self, status: Status) -> list[MemoryStatusStream]:
+        return status.streams
+
+    def _begin(self, status: Status | None) -> None:
+        """A new stream gives out all its facts."""
+        if status is not None:
+            self._queue += sorted(status.facts.values(), key=lambda entry: entry.position)
+
+    def _take(self, status: Status | None) -> list[StatusEntry]:
+        found, self._queue = self._queue, []
+        return found
 
     @contextmanager
     def _writing(self) -> Iterator[Status]:
@@ -104,7 +172,7 @@ class MemoryStatusStream:
                 status.facts[key] = entry
         for stream in status.streams:
             stream._queue.append(entry)
-            stream._signal.notify()
+            stream.notify()
         return entry.position
 
     def join(self, member: Member, value: bytes) -> int:
@@ -154,82 +222,32 @@ class MemoryStatusStream:
 
     def changes(self, timeout_s: float) -> list[StatusEntry]:
         """Entries since the last call; waits for the first."""
-        deadline = self._store.clock.now() + timeout_s
-        with self._store.lock:
-            while True:
-                self._attach()
-                found, self._queue = self._queue, []
-                remaining = deadline - self._store.clock.now()
-                if self._signal.was_woken("changes") or found or remaining <= 0:
-                    return found
-                self._signal.wait(remaining if self._attached is not None else min(remaining, LOOK_S))
-
-    def wake(self) -> None:
-        """End a waiting `changes`."""
-        with self._store.lock:
-            self._signal.wakes += 1
-            self._signal.notify()
-
-    def close(self) -> None:
-        """Follow no more."""
-        with self._store.lock:
-            for status in self._store.status.values():
-                if self in status.streams:
-                    status.streams.remove(self)
-        self.wake()
+        return self._wait_for("changes", timeout_s)
 
 
-class MemoryLogReader:
+class MemoryLogReader(_Follower[bytes]):
     """Follows the log lines of one pipeline."""
 
     def __init__(self, store: StatusStore, pipeline: str, kept: int) -> None:
-        self._store = store
-        self._pipeline = pipeline
-        self._signal = Signal(store)
-        self._attached: Status | None = None
+        super().__init__(store, pipeline)
         self._read = 0
         with store.lock:
             status = self._attach()
             if status is not None:
                 self._read = status.logged - min(kept, len(status.logs))
 
-    def _attach(self) -> Status | None:
-        status = self._store.status.get(self._pipeline)
-        if status is not self._attached:
-            self._attached, self._read = status, 0
-            if status is not None:
-                status.log_readers.append(self)
-        return status
+    def _followers(self, status: Status) -> list[MemoryLogReader]:
+        return status.log_readers
 
-    def notify(self) -> None:
-        """A line was written; the caller holds the lock."""
-        self._signal.notify()
+    def _begin(self, status: Status | None) -> None:
+        self._read = 0
+
+    def _take(self, status: Status | None) -> list[bytes]:
+        if status is None or status.logged == self._read:
+            return []
+        missed, self._read = status.logged - self._read, status.logged
+        return list(status.logs)[-missed:]
 
     def read(self, timeout_s: float) -> list[bytes]:
         """Lines since the last call; waits for the first."""
-        deadline = self._store.clock.now() + timeout_s
-        with self._store.lock:
-            while True:
-                status = self._attach()
-                missed = 0 if status is None else status.logged - self._read
-                remaining = deadline - self._store.clock.now()
-                if self._signal.was_woken("read") or missed or remaining <= 0:
-                    if status is None or not missed:
-                        return []
-                    self._read = status.logged
-                    return list(status.logs)[-missed:]
-                self._signal.wait(remaining if status is not None else min(remaining, LOOK_S))
-
-    def wake(self) -> None:
-        """End a waiting `read`."""
-        with self._store.lock:
-            self._signal.wakes += 1
-            self._signal.notify()
-
-    def close(self) -> None:
-        """Follow no more."""
-        with self._store.lock:
-            for status in self._store.status.values():
-                if self in status.log_readers:
-                    status.log_readers.remove(self)
-        self.wake()
+        return self._wait_for("read", timeout_s)

@@ -319,8 +319,7 @@ class _Client:
     def wake(self) -> None:
         """End a waiting `read` or `write`."""
         with self._store.lock:
-            self.signal.wakes += 1
-            self.signal.notify()
+            self.signal.wake()
             self._store.room.notify_all()
 
     def close(self, timeout_s: float) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from typing import Final
 
 from pypz.plugins.local_io.database import Database
-from pypz.plugins.local_io.signals import Bell, Signal
+from pypz.plugins.local_io.following import Follower
+from pypz.plugins.local_io.signals import Bell
 
 Line = tuple[str, bytes]
 """Pipeline and line."""
@@ -16,8 +16,6 @@ KEPT: Final = 2_000
 """Lines of a pipeline that stay in the file (chosen: those of some minutes, or of 20 s at the highest rate)."""
 PRUNE_EVERY: Final = 200
 """Lines written between two removals of old ones (chosen)."""
-LOOK_S: Final = 0.5
-"""Seconds between two looks of a viewer whether there is a file at all (semantics: found within 2 s)."""
 
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS logs (position INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, value BLOB NOT NULL)
@@ -67,30 +65,17 @@ def _is_there(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'logs'").fetchone() is not None
 
 
-class LocalLogReader:
+class LocalLogReader(Follower):
     """Follows the lines of one pipeline."""
 
     def __init__(self, database: Database, bell: Bell, pipeline: str, kept: int) -> None:
-        self._database = database
-        self._bell = bell
+        super().__init__(database, bell, topic_of(pipeline))
         self._pipeline = pipeline
-        self._signal = Signal()
-        self._is_attached = False
         self._has_table = False
         self._seen = 0
-        self.is_closed = False
         if self._follow():
             with self._database.reading() as connection:
                 self._seen = self._before(connection, kept)
-
-    def _follow(self) -> bool:
-        """Be told of new lines from now on; False while there is no file."""
-        if not self._database.open(create=False):
-            return False
-        if not self._is_attached:
-            self._is_attached = True
-            self._bell.attach(self._signal, topic_of(self._pipeline))
-        return True
 
     def _before(self, connection: sqlite3.Connection, kept: int) -> int:
         """Position before the newest lines."""
@@ -104,17 +89,7 @@ class LocalLogReader:
 
     def read(self, timeout_s: float) -> list[bytes]:
         """Lines since the last call; waits for the first."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            rings = self._signal.rings
-            is_there = self._follow()
-            found = self._look() if is_there else []
-            remaining = deadline - time.monotonic()
-            if self._signal.was_woken("read") or found or remaining <= 0 or self.is_closed:
-                return found
-            if self._signal.failure is not None:
-                raise self._signal.failure
-            self._signal.wait(rings, "read", remaining if is_there else min(remaining, LOOK_S))
+        return self._wait_for("read", self._look, timeout_s)
 
     def _look(self) -> list[bytes]:
         with self._database.reading() as connection:
@@ -128,13 +103,3 @@ class LocalLogReader:
         if rows:
             self._seen = rows[-1][0]
         return [bytes(value) for _, value in rows]
-
-    def wake(self) -> None:
-        """End a waiting `read`, or the next one."""
-        self._signal.wake()
-
-    def close(self, timeout_s: float = 0.0) -> None:
-        """Follow no more; idempotent."""
-        self.is_closed = True
-        self._bell.detach(self._signal)
-        self._signal.wake()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,13 +12,12 @@ from typing import Final, TypeVar
 from pypz.core.channels.spi import Member, StatusEntry
 from pypz.plugins.local_io import logs
 from pypz.plugins.local_io.database import Database
+from pypz.plugins.local_io.following import Follower
 from pypz.plugins.local_io.outbox import Outbox
-from pypz.plugins.local_io.signals import Bell, Signal
+from pypz.plugins.local_io.signals import Bell
 
 T = TypeVar("T")
 
-LOOK_S: Final = 0.5
-"""Seconds between two looks of a viewer whether there is a file at all (semantics: found within 2 s)."""
 PURGE_EVERY: Final = 100
 """Facts written between two removals of what is past (chosen)."""
 PAST_KEPT: Final = 1000
@@ -31,22 +29,17 @@ def topic_of(pipeline: str) -> str:
     return f"status {pipeline}"
 
 
-class LocalStatusStream:
+class LocalStatusStream(Follower):
     """Facts and beats of one pipeline. Of a viewer's stream the file may be made later."""
 
     def __init__(self, database: Database, bell: Bell, outbox: Outbox, pipeline: str, *, create: bool) -> None:
-        self._database = database
-        self._bell = bell
+        super().__init__(database, bell, topic_of(pipeline))
         self._outbox = outbox
         self._pipeline = pipeline
-        self._create = create
-        self._signal = Signal()
         self._incarnation: str | None = None
         self._facts_seen = 0
         self._beats_seen = 0
         self._known: set[str] = set()
-        self._is_attached = False
-        self.is_closed = False
         if create:
             self._database.write(self._make)
         if self._follow():
@@ -55,15 +48,6 @@ class LocalStatusStream:
                 self._facts_seen = _last(connection, "facts", pipeline)
                 self._beats_seen = _last(connection, "beats", pipeline)
                 self._known = {entry.key for entry in self._standing(connection)}
-
-    def _follow(self) -> bool:
-        """Be told of changes from now on; False while there is no file."""
-        if not self._database.open(create=False):
-            return False
-        if not self._is_attached:
-            self._is_attached = True
-            self._bell.attach(self._signal, topic_of(self._pipeline))
-        return True
 
     # --- writing ---
 
@@ -161,17 +145,7 @@ class LocalStatusStream:
 
     def changes(self, timeout_s: float) -> list[StatusEntry]:
         """Entries since the last call; waits for the first."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            rings = self._signal.rings
-            is_there = self._follow()
-            found = self._look() if is_there else []
-            remaining = deadline - time.monotonic()
-            if self._signal.was_woken("changes") or found or remaining <= 0 or self.is_closed:
-                return found
-            if self._signal.failure is not None:
-                raise self._signal.failure
-            self._signal.wait(rings, "changes", remaining if is_there else min(remaining, LOOK_S))
+        return self._wait_for("changes", self._look, timeout_s)
 
     def _look(self) -> list[StatusEntry]:
         with self._database.reading() as connection, _one_state(connection):
@@ -222,16 +196,6 @@ class LocalStatusStream:
         return [
             StatusEntry("fact", key, None if found is None else bytes(found), position) for key, found, position in rows
         ]
-
-    def wake(self) -> None:
-        """End a waiting `changes`, or the next one."""
-        self._signal.wake()
-
-    def close(self, timeout_s: float = 0.0) -> None:
-        """Follow no more; idempotent."""
-        self.is_closed = True
-        self._bell.detach(self._signal)
-        self._signal.wake()
 
 
 @contextmanager
