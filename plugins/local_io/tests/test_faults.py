@@ -89,7 +89,35 @@ def test_a_folder_that_cannot_be_made_is_refused(mount: Mount, open_transport: O
     transport = open_transport(mount("ro") / "below")
     with pytest.raises(TransportError, match="cannot be made: Read-only file system"):
         transport.create_channel(ChannelSpec("c", 1), 1)
-    assert transport.describe_channel("c") is None
+
+
+def test_that_a_folder_cannot_be_made_is_seen_by_looking(tmp_path: Path, mount: Mount, open_transport: Open) -> None:
+    (tmp_path / "file").touch()
+    for folder, cause in (
+        (tmp_path / "file" / "a" / "b", f"no folder: {tmp_path / 'file'}; give write access"),
+        (mount("ro") / "below", "not to be written by this user: .*; give write access there, or name another folder"),
+    ):
+        with pytest.raises(TransportError, match=f"the folder cannot be made: {cause}"):
+            open_transport(folder).describe_channel("c")
+    assert open_transport(tmp_path / "a" / "b").describe_channel("c") is None
+
+
+def test_lines_are_dropped_while_the_disk_has_little_room_left_for_records(mount: Mount, open_transport: Open) -> None:
+    folder = mount("size=64m")
+    transport = open_transport(folder)
+    info = transport.create_channel(ChannelSpec("c", 1), 1)
+    stream, logs = transport.open_status("p", create=True), transport.open_logs("p", 10)
+    assert isinstance(stream, KeepsLogs)
+    client = open_client(transport)
+    filler = folder / "of-somebody-else"
+    filler.write_bytes(bytes(30 * 1024 * 1024))  # less than 18 MiB are left, and the reserve is held
+    stream.log(b"dropped")
+    client.writer(info).write(0, block("written", BLOCK_BYTES))
+    client.flush(10)  # the line came first
+    assert logs.read(0) == []
+    filler.unlink()
+    stream.log(b"kept")
+    assert logs.read(10) == [b"kept"]
 
 
 def test_a_file_instead_of_a_folder_is_refused(tmp_path: Path, open_transport: Open) -> None:
@@ -151,6 +179,19 @@ def test_damage_that_gets_into_the_text_of_sqlites_error_is_told_as_damage(
     file.write_bytes(whole.replace(name, b"table\xffhannelschannels").replace(made, b"CREATE TABLE \xff\xfeannel("))
     with pytest.raises(TransportError, match=r"is damaged or no channel file.*move it away"):
         open_transport().describe_channel("c")
+
+
+@pytest.mark.parametrize(
+    "change", ["ALTER TABLE positions RENAME TO places", "ALTER TABLE channels RENAME incarnation TO age"]
+)
+def test_a_file_without_one_of_its_tables_is_told_as_damage(tmp_path: Path, open_transport: Open, change: str) -> None:
+    first = open_transport()
+    info = first.create_channel(ChannelSpec("c", 1), 1)
+    first.close()
+    with closing(sqlite3.connect(tmp_path / "channels" / FILE)) as connection:
+        connection.execute(change)
+    with pytest.raises(TransportError, match=r"is damaged or no channel file.*no such (table|column).*move it away"):
+        open_reading(open_transport(), info).read(1, 10)
 
 
 def test_a_database_of_something_else_is_told_and_left_as_it_is(tmp_path: Path, open_transport: Open) -> None:

@@ -176,9 +176,13 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.file, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        connection.execute(f"PRAGMA synchronous = {'FULL' if self.options.is_synced else 'NORMAL'}")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+        try:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if self.options.is_synced else 'NORMAL'}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+        except BaseException:  # such as of a file that is none of SQLite's
+            connection.close()
+            raise
         return connection
 
     def connect(self) -> sqlite3.Connection:
@@ -276,14 +280,18 @@ class Database:
         finally:
             self._writing.release()
 
-    def has_room(self, size_bytes: int) -> bool:
-        """Whether the disk has room for more blocks: in the log, in the file, for what the log holds, and for the reserve.
+    def has_room(self, size_bytes: int, spared_bytes: int = 0) -> bool:
+        """Whether the disk has room for more: in the log, in the file, for what the log holds, and for the reserve.
 
         Without that room the log could not be copied into the file, and would take up the disk for good.
+
+        Args:
+            size_bytes: Of what is to be written.
+            spared_bytes: That are left to others beyond that.
         """
         if not self.reserve.take(RESERVE_BYTES + MARGIN_BYTES):
             return False
-        return free_bytes(self.options.folder) >= 2 * size_bytes + self._log_bytes()
+        return free_bytes(self.options.folder) >= 2 * size_bytes + self._log_bytes() + spared_bytes
 
     def _log_bytes(self) -> int:
         try:

@@ -14,6 +14,10 @@ LEAST_FREE_BYTES = 1024 * 1024
 """Below this an input/output error is taken for a full disk (chosen)."""
 
 
+MISSING: Final = ("no such table", "no such column")
+"""How SQLite's texts begin for what every file of ours has."""
+
+
 class DiskFullError(TransportTimeoutError):
     """The disk is full; once there is room the same may be tried again."""
 
@@ -52,6 +56,8 @@ def translate(error: sqlite3.Error | UnicodeDecodeError, location: str, file: Pa
             f"{location}: {file} cannot be written: {cause}; every process that reads or writes channels needs write access "
             "to the folder and the files in it"
         )
+    if code == sqlite3.SQLITE_ERROR and str(error).startswith(MISSING):
+        return damaged(location, file, cause)
     return TransportError(f"{location}: {file}: {cause}")
 
 

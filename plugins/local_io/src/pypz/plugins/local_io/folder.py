@@ -25,9 +25,22 @@ REMOTE: Final = {
 
 def kind_of_file_system(folder: Path) -> str:
     """Name of the file system that a folder, or the nearest one above it that exists, lies on; empty when unknown."""
-    while not folder.exists() and folder != folder.parent:
+    while not _is_there(folder) and folder != folder.parent:
         folder = folder.parent
     return find_kind(folder.resolve(), _mounts())
+
+
+def _is_there(folder: Path) -> bool:
+    """As `Path.exists` before Python 3.14: a path that the system does not take is none that is absent.
+
+    Raises:
+        OSError: Such as for a name that is too long.
+    """
+    try:
+        folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def find_kind(folder: Path, mounts: list[tuple[str, str]]) -> str:
@@ -86,15 +99,34 @@ def check_folder(location: str, folder: Path, create: bool) -> bool:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise TransportError(
-                f"{location}: the folder cannot be made: {error.strerror}: {error.filename}"
-            ) from error
+            raise _not_made(location, error.strerror, error.filename) from error
     if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
         raise TransportError(
             f"{location}: the folder {folder} cannot be written by this user, which readers and viewers must, too; "
             "give write access to the folder and the files in it, or name another one"
         )
     return folder.exists()
+
+
+def check_can_be_made(location: str, folder: Path) -> None:
+    """Make sure, as far as can be seen without making it, that a folder which is absent could be made.
+
+    Raises:
+        TransportError: What lies above it is no folder, or cannot be written.
+    """
+    above = folder.parent
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    if not above.is_dir():
+        raise _not_made(location, "no folder", above)
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise _not_made(location, "not to be written by this user", above)
+
+
+def _not_made(location: str, cause: str | None, place: object) -> TransportError:
+    return TransportError(
+        f"{location}: the folder cannot be made: {cause}: {place}; give write access there, or name another folder"
+    )
 
 
 class Reserve:

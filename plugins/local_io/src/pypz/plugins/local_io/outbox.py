@@ -47,6 +47,8 @@ LAST_BEATS_KEPT: Final = 100_000
 """Beats written since, after which the last one of its key is forgotten, too (chosen: an hour of ten members)."""
 LOGS_AHEAD: Final = 1000
 """Log lines that wait; of more the oldest are dropped (chosen)."""
+SPARED_BYTES: Final = 20 * 1024 * 1024
+"""Bytes of the disk that no log lines are written to: they are left to records (chosen: the reserve and its margin)."""
 PRUNE_EVERY: Final = 200
 """Beats written between two removals of old ones (chosen)."""
 
@@ -264,8 +266,9 @@ class Outbox:
     def _write(self, batch: Batch) -> None:
         letters = batch.letters
         try:
-            if batch.logs and not self._database.has_room(sum(len(value) for _, value in batch.logs)):
-                batch = replace(batch, logs=[])  # what is left of the disk is not for lines
+            lines_bytes = sum(len(value) for _, value in batch.logs)
+            if lines_bytes and not self._database.has_room(lines_bytes, SPARED_BYTES):
+                batch = replace(batch, logs=[])  # what is left of the disk is for records
             if letters and not self._database.has_room(sum(letter.size_bytes for letter in letters)):
                 self._cleaner.ask_for_room()
                 if batch.beats:

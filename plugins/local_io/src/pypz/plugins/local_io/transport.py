@@ -22,6 +22,7 @@ from pypz.core.commons.errors import ConfigurationError, NotBuiltYetError
 from pypz.plugins.local_io import channels, status
 from pypz.plugins.local_io.client import MAX_BLOCK, MAX_NOTE, LocalClient
 from pypz.plugins.local_io.database import Database
+from pypz.plugins.local_io.folder import check_can_be_made
 from pypz.plugins.local_io.logs import LocalLogReader
 from pypz.plugins.local_io.options import read_options
 from pypz.plugins.local_io.outbox import Outbox
@@ -99,8 +100,14 @@ class LocalTransport:
         return row.info
 
     def describe_channel(self, name: str) -> ChannelInfo | None:
-        """Tell what is known of the channel; makes neither folder nor file."""
+        """Tell what is known of the channel; makes neither folder nor file.
+
+        Raises:
+            TransportError: There is no folder, and it could not be made; or the file cannot be read.
+        """
         if not self._database.open(create=False):
+            if not self._options.folder.exists():
+                check_can_be_made(self._options.location, self._options.folder)
             return None
         with self._database.reading() as connection:
             found = channels.find(connection, name)
