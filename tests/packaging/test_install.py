@@ -51,9 +51,12 @@ sys.exit(f"not to be imported first: {failed}" if failed else 0)
 pytestmark = pytest.mark.slow
 
 
-def make_environment(folder: Path, pins: Path, *requirements: str) -> Path:
-    """Make a virtual environment with ``requirements`` and nothing else; gives its Python."""
-    venv.create(folder, with_pip=False, symlinks=True)
+def make_environment(folder: Path, pins: Path, *requirements: str, base: Path | None = None) -> Path:
+    """Make a virtual environment with ``requirements`` and nothing else, of this Python or ``base``; gives its Python."""
+    if base is None:
+        venv.create(folder, with_pip=False, symlinks=True)
+    else:
+        run(base, "-m", "venv", "--without-pip", folder, cwd=folder.parent)
     python = folder / "bin" / "python"
     run(
         sys.executable,
@@ -72,6 +75,12 @@ def make_environment(folder: Path, pins: Path, *requirements: str) -> Path:
     return python
 
 
+def everything_of(built: dict[str, Built]) -> list[str]:
+    """What to install for all of it; by address: pip does not apply constraints that are addresses to a name with extras."""
+    extras = {"pypz": "all,testing", "pypz-sniffer": "web"}
+    return [f"{name}[{extra}] @ {built[name].wheel.as_uri()}" for name, extra in extras.items()]
+
+
 def probe(python: Path, built: Built, cwd: Path) -> None:
     run(python, "-I", "-W", "error", "-c", PROBE, built.dist.name, *built.dist.modules, cwd=cwd)
 
@@ -87,10 +96,7 @@ def test_a_distribution_works_with_nothing_but_what_it_requires(
 @pytest.fixture(scope="module")
 def together(built: dict[str, Built], pins: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment that has everything, by way of the extras."""
-    # By address: pip does not apply constraints that are addresses to a name with extras.
-    everything = f"pypz[all,testing] @ {built['pypz'].wheel.as_uri()}"
-    screens = f"pypz-sniffer[web] @ {built['pypz-sniffer'].wheel.as_uri()}"
-    return make_environment(tmp_path_factory.mktemp("together"), pins, everything, screens)
+    return make_environment(tmp_path_factory.mktemp("together"), pins, *everything_of(built))
 
 
 def test_the_extra_all_brings_every_distribution_and_they_work_side_by_side(

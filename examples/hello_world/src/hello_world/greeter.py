@@ -1,6 +1,5 @@
 """The operator that sends."""
 
-import itertools
 import threading
 from typing import Any
 
@@ -24,7 +23,6 @@ class Greeter(Operator):
         self.count = 10
         self.pause_ms = 0
         self.sent = 0
-        self.languages = itertools.cycle(TEXTS)
         self.stopped = threading.Event()
 
     def _on_init(self) -> bool:
@@ -33,7 +31,7 @@ class Greeter(Operator):
     def _on_running(self) -> bool:
         if self.sent == self.count:
             return True  # done
-        language = next(self.languages)
+        language = list(TEXTS)[self.sent % len(TEXTS)]
         self.greetings.send([{"number": self.sent, "language": language, "text": TEXTS[language]}])
         self.sent += 1
         self.stopped.wait(self.pause_ms / 1000)

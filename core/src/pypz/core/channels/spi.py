@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeGuard, runtime_checkable
 
 
 class Guarantee(Enum):
@@ -461,3 +461,21 @@ class Transport(Protocol):
     def open_client(self, member: Member, epoch: int, guarantee: Guarantee) -> ChannelClient: ...
 
     def close(self) -> None: ...
+
+
+# What may be brought besides is looked for by its method: `isinstance` does not see, from Python 3.12 on, what a wrapper hands on.
+
+
+def keeps_logs(stream: StatusStream) -> TypeGuard[KeepsLogs]:
+    """Whether a status stream is `KeepsLogs`, by itself or as a wrapper of one that is."""
+    return callable(getattr(stream, "log", None))
+
+
+def opens_logs(transport: Transport) -> TypeGuard[OpensLogs]:
+    """Whether a transport is `OpensLogs`, by itself or as a wrapper of one that is."""
+    return callable(getattr(transport, "open_logs", None))
+
+
+def tells_cause(client: ChannelClient) -> TypeGuard[TellsCause]:
+    """Whether a client is `TellsCause`, by itself or as a wrapper of one that is."""
+    return callable(getattr(client, "last_cause", None))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from pypz.core.channels.spi import LogReader, OpensLogs, Transport
+from pypz.core.channels.spi import LogReader, OpensLogs, Transport, opens_logs
 from pypz.core.hooks.events import LogRecord
 from pypz.core.hooks.receiver import FIRST_PAUSE_S, LONGEST_PAUSE_S, WAIT_S
 
@@ -61,7 +61,7 @@ class LogReceiver:
         self._lock = threading.Lock()
         self._readers: dict[int, LogReader] = {}
         self._corrupt = 0
-        keeping = [transport for transport in transports if isinstance(transport, OpensLogs)]
+        keeping = [transport for transport in transports if opens_logs(transport)]
         self.left_out = len(transports) - len(keeping)
         """Locations that keep no log lines."""
         self._threads = [

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pypz.core.channels.spi import KeepsLogs, StatusStream
+from pypz.core.channels.spi import StatusStream, keeps_logs
 from pypz.core.hooks.events import EVENT_VERSION, ChannelStatus, ErrorInfo, LogRecord, OperatorRef, PortRef
 from pypz.core.hooks.loader import say
 from pypz.core.hooks.spec import hookimpl
@@ -152,7 +152,7 @@ class _Lane:
         self._beaten: dict[str, float] = {}
         self._standing: dict[str, bytes] = {}
         self._kept: dict[str, float] = {}
-        self._keeps_logs = stream if isinstance(stream, KeepsLogs) else None
+        self._keeps_logs = stream if keeps_logs(stream) else None
         self._logs: deque[bytes] = deque(maxlen=LOGS_AHEAD)
         self._logs_at = 0.0
         self._pause_s = 0.0

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pypz.core.channels.spi import KeepsBeats, KeepsLogs, LogReader, OpensLogs, StatusEntry, StatusStream
+from pypz.core.channels.spi import KeepsBeats, KeepsLogs, LogReader, OpensLogs, StatusEntry, StatusStream, keeps_logs, opens_logs
 from pypz.testing.promises import Worker, promise, result_of, side_by_side
 from pypz.testing.transport.base import TransportFixtures
 from pypz.testing.transport.bench import ADMIN_S, Bench
@@ -46,7 +46,7 @@ def lines_until(reader: LogReader, last: bytes, patience_s: float) -> list[bytes
 
 def log_writer(stream: StatusStream, number: int) -> KeepsLogs:
     """The stream, if it keeps log lines; else the test is skipped."""
-    if not isinstance(stream, KeepsLogs):
+    if not keeps_logs(stream):
         pytest.skip(f"promise {number} is tested where status streams keep log lines (KeepsLogs)")
     return stream
 
@@ -54,7 +54,7 @@ def log_writer(stream: StatusStream, number: int) -> KeepsLogs:
 def log_reader(bench: Bench, kept: int, number: int) -> LogReader:
     """Follow the pipeline's log lines by a transport of its own."""
     transport = bench.open_transport()
-    if not isinstance(transport, OpensLogs):
+    if not opens_logs(transport):
         pytest.skip(f"promise {number} is tested where transports give out log lines (OpensLogs)")
     return transport.open_logs(bench.pipeline, kept)
 

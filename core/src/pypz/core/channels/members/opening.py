@@ -18,7 +18,7 @@ from pypz.core.channels.members.membership import Membership, PortEnds
 from pypz.core.channels.members.standing import Standing
 from pypz.core.channels.port import Reading, Writing
 from pypz.core.channels.roster import roster_key
-from pypz.core.channels.spi import ChannelClient, ChannelInfo, MemberNote, TellsCause
+from pypz.core.channels.spi import ChannelClient, ChannelInfo, MemberNote, tells_cause
 from pypz.core.channels.status import pack
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.errors import ChannelGoneError
@@ -292,4 +292,4 @@ def closing_keys(end: InputEnd) -> dict[str, list[str]]:
 
 
 def _last_cause(client: ChannelClient) -> str:
-    return client.last_cause() if isinstance(client, TellsCause) else ""
+    return client.last_cause() if tells_cause(client) else ""

@@ -22,7 +22,7 @@ from pypz.core.channels.members.opening import Opening
 from pypz.core.channels.members.redelivery import Redelivery
 from pypz.core.channels.members.standing import Standing
 from pypz.core.channels.port import ChannelPort, Reading, Writing
-from pypz.core.channels.spi import Guarantee, Member, TellsCause
+from pypz.core.channels.spi import Guarantee, Member, tells_cause
 from pypz.core.codecs.spi import Codec
 from pypz.core.commons.clock import LONGEST_WAIT_S, Clock, OperatorClock
 from pypz.core.commons.errors import DecodeError, PortClosedError, PypzError
@@ -204,7 +204,7 @@ class MemberSession:
     def _last_seen(self) -> str:
         """What went wrong lately at the clients of this member, as the end of a sentence; empty when nothing did."""
         clients = [loop.client for loop in list(self._membership.loops.values())]
-        causes = {client.last_cause() for client in clients if isinstance(client, TellsCause)} - {""}
+        causes = {client.last_cause() for client in clients if tells_cause(client)} - {""}
         return f"; last seen: {'; '.join(sorted(causes))}" if causes else ""
 
     def wake(self) -> None:
