@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from pypz.core.channels.headers import Note
 from pypz.core.channels.memory.transport import MemoryTransport
-from pypz.core.channels.runs.retiring import places_of
 from pypz.core.channels.roster import Roster, roster_key
+from pypz.core.channels.runs.retiring import places_of
 from pypz.core.channels.runs.run import PipelineRun
 from pypz.core.channels.runs.scaling import Scaling
 from pypz.core.channels.status import pack

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from pypz.core.channels.spi import TellsCause
+from pypz.core.channels.spi import tells_cause
 from pypz.core.commons.errors import TransportTimeoutError
 from pypz.core.commons.secrets import conceal
 
@@ -108,7 +108,7 @@ class Asking:
 
 def cause_of(transport: object) -> str:
     """What a transport last saw go wrong; empty where it saw nothing, or cannot tell."""
-    return transport.last_cause() if isinstance(transport, TellsCause) else ""
+    return transport.last_cause() if tells_cause(transport) else ""
 
 
 def shown(location: str) -> str:

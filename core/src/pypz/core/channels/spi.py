@@ -466,16 +466,21 @@ class Transport(Protocol):
 # What may be brought besides is looked for by its method: `isinstance` does not see, from Python 3.12 on, what a wrapper hands on.
 
 
-def keeps_logs(stream: StatusStream) -> TypeGuard[KeepsLogs]:
+def keeps_logs(stream: object) -> TypeGuard[KeepsLogs]:
     """Whether a status stream is `KeepsLogs`, by itself or as a wrapper of one that is."""
     return callable(getattr(stream, "log", None))
 
 
-def opens_logs(transport: Transport) -> TypeGuard[OpensLogs]:
+def keeps_beats(stream: object) -> TypeGuard[KeepsBeats]:
+    """Whether a status stream is `KeepsBeats`, by itself or as a wrapper of one that is."""
+    return callable(getattr(stream, "kept_beats", None))
+
+
+def opens_logs(transport: object) -> TypeGuard[OpensLogs]:
     """Whether a transport is `OpensLogs`, by itself or as a wrapper of one that is."""
     return callable(getattr(transport, "open_logs", None))
 
 
-def tells_cause(client: ChannelClient) -> TypeGuard[TellsCause]:
+def tells_cause(client: object) -> TypeGuard[TellsCause]:
     """Whether a client is `TellsCause`, by itself or as a wrapper of one that is."""
     return callable(getattr(client, "last_cause", None))

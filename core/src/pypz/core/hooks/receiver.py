@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from pypz.core.channels.roster import roster_key
-from pypz.core.channels.spi import KeepsBeats, StatusEntry, StatusStream
+from pypz.core.channels.spi import StatusEntry, StatusStream, keeps_beats
 from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef, ProcessStatus
 
 WAIT_S: Final = 10.0
@@ -200,7 +200,7 @@ class Receiver:
     def _take_kept(self, place: int) -> None:
         """The last figures of members that nobody hears of any more lie in old beats alone: no sign of life."""
         stream = self._streams[place]
-        if self._from_kept and isinstance(stream, KeepsBeats):
+        if self._from_kept and keeps_beats(stream):
             self._take(place, [entry for entry in stream.kept_beats() if entry.key.startswith("status/")])
 
     def _take(self, place: int, entries: Iterable[StatusEntry], is_all: bool = False) -> None:

@@ -6,7 +6,16 @@ import time
 
 import pytest
 
-from pypz.core.channels.spi import KeepsBeats, KeepsLogs, LogReader, OpensLogs, StatusEntry, StatusStream, keeps_logs, opens_logs
+from pypz.core.channels.spi import (
+    KeepsBeats,
+    KeepsLogs,
+    LogReader,
+    StatusEntry,
+    StatusStream,
+    keeps_beats,
+    keeps_logs,
+    opens_logs,
+)
 from pypz.testing.promises import Worker, promise, result_of, side_by_side
 from pypz.testing.transport.base import TransportFixtures
 from pypz.testing.transport.bench import ADMIN_S, Bench
@@ -61,7 +70,7 @@ def log_reader(bench: Bench, kept: int, number: int) -> LogReader:
 
 def kept_by(stream: StatusStream, number: int) -> KeepsBeats:
     """The stream, if it keeps beats for viewers that come late; else the test is skipped."""
-    if not isinstance(stream, KeepsBeats):
+    if not keeps_beats(stream):
         pytest.skip(f"promise {number} is tested where status streams keep beats (KeepsBeats)")
     return stream
 
