@@ -240,7 +240,7 @@ def test_settings_that_make_no_sense_are_not_tried_again(
     pipeline = make()
     (project / "processes_project.py").write_text("class Two: pass")  # not what this process has imported
     with pytest.raises(PipelineFailedError, match="describes no pipeline") as caught:
-        started(pipeline, host, max_restarts=5)
+        started(pipeline, host, max_restarts=5, on_failure="continue")
     assert caught.value.exit_code == 1
     err = capsys.readouterr().err
     assert err.count("describes no pipeline") == 2  # once a process
