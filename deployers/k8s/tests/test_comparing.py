@@ -381,6 +381,12 @@ def test_what_the_server_would_refuse_or_warns_of_is_told(
         ({"imagePullPolicy": "Sometimes"}, "imagePullPolicy: Unsupported value"),
         ({"livenessProbe": {"httpGet": {"path": "/", "port": 99999}}}, "livenessProbe.httpGet.port: Invalid value"),
         ({"podSecurityContext": {"runAsUser": -2}}, "podSecurityContext.runAsUser: Invalid value"),
+        ({"imagePullSecrets": ["mine"]}, "imagePullSecrets: a text, expected a mapping (LocalObjectReference)"),
+        ({"env": [{"name": "A", "value": 1}]}, "env.value: a number, expected a text"),
+        (
+            {"tolerations": [{"tolerationSeconds": "9"}]},
+            "tolerations.tolerationSeconds: a text, expected a whole number",
+        ),
         ({"containerSecurityContext": {"procMount": "x"}}, "containerSecurityContext.procMount: "),
     ],
 )

@@ -64,6 +64,22 @@ def test_a_description_too_large_for_kubectls_annotation_is_told_with_the_way_ou
     assert "`kubectl apply --server-side` needs none" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["", "a/b", "Upper", "a_b", "-a", "x" * 64])
+def test_a_namespace_that_cannot_be_is_refused_before_any_cluster_is_asked(name: str) -> None:
+    with pytest.raises(DeploymentException, match=f"namespace {name!r}: expected lower case letters, digits and '-'"):
+        KubernetesDeployer(name)
+
+
+def test_operators_without_image_are_all_listed_with_both_ways_out() -> None:
+    pipeline = letters()
+    pipeline.set_parameter(">operatorImageName", None)
+    with pytest.raises(DeploymentException) as caught:
+        KubernetesDeployer().render(pipeline)
+    assert "letters: no image is known for letters.source, letters.sink; " in str(caught.value)
+    assert 'set_parameter(">operatorImageName", ...)' in str(caught.value)
+    assert "`pypz deploy --image registry/image:tag`" in str(caught.value)
+
+
 # --- on the cluster -----------------------------------------------------------------------------------------------------
 
 

@@ -163,6 +163,10 @@ def test_an_image_that_cannot_be_pulled_is_a_reason_to_wait() -> None:
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
     found = pod(0, "Pending", containerStatuses=[{"name": "operator", "state": waiting}])
     assert waiting_reason(found) == "ImagePullBackOff: no such image"
+    uid = found["metadata"]["uid"]
+    warned = Warnings([event(uid, "FailedToRetrieveImagePullSecret", "no secret (gone)"), event(uid, "Failed", "no")])
+    told = "ImagePullBackOff: no such image; FailedToRetrieveImagePullSecret: no secret (gone)"
+    assert waiting_reason(found, warned) == told
 
 
 def test_a_pod_that_is_just_being_made_waits_for_nothing() -> None:

@@ -48,6 +48,8 @@ def logs(
 ) -> None:
     """Show what members have logged; of several, each line begins with its member's name.
 
+    Of those that have not started yet is said why; with --follow their lines come when they have.
+
     pypz logs weather --follow
 
     pypz logs weather.reader_0 --previous --tail 50
@@ -64,6 +66,16 @@ def logs(
         silent = show(deployer, _members(deployer, name), options)
         if previous and silent:
             stderr().print(f"pypz: no earlier start has left a log: {', '.join(silent)}", soft_wrap=True)
+        elif silent:
+            _tell_silent(deployer, name.partition(".")[0], silent)
+
+
+def _tell_silent(deployer: Deployer, pipeline: str, members: Sequence[str]) -> None:
+    """Say how those are of which there is nothing to show: one that has not started has no log."""
+    for status in deployer.retrieve_pipeline_status(pipeline):
+        if status.name in members:
+            reason = f": {status.reason}" if status.reason else ""
+            stderr().print(f"pypz: no lines of {status.name} ({status.state.name}{reason})", soft_wrap=True)
 
 
 def seconds_of(text: str) -> int:

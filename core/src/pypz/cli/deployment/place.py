@@ -43,4 +43,5 @@ def check_deployed(deployer: Deployer, pipeline: str) -> None:
     """
     if not deployer.is_deployed(pipeline):
         found = ", ".join(sorted(deployer.retrieve_pipeline_deployments())) or "none"
-        raise ConfigurationError(f"{pipeline!r} is not deployed there; deployed: {found}")
+        where = f"in {deployer.place}; deployed there" if deployer.place else "there; deployed"
+        raise ConfigurationError(f"{pipeline!r} is not deployed {where}: {found}")

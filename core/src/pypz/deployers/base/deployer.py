@@ -26,6 +26,11 @@ OnStateChange = Callable[["Operator", DeploymentState], None]
 class Deployer(ABC):
     """Brings whole pipelines to a place where they run on their own, and looks after them there."""
 
+    @property
+    def place(self) -> str:
+        """Where it deploys, in words that stand behind "in"; empty when it has but one place."""
+        return ""
+
     @abstractmethod
     def deploy(
         self,

@@ -198,26 +198,26 @@ class ClusterApi:
         return True
 
     def read_log(self, pod: str, options: Mapping[str, str]) -> str | None:
-        """Read a pod's log; None when there is no such pod."""
+        """Read a pod's log; None when there is no such pod, or it has not started."""
         try:
             timeout_s = None if options.get("follow") == "true" else READ_TIMEOUT_S
             path = f"{self._path('Pod', pod)}/log"
             answer = self._send("GET", path, query=options, read_timeout_s=timeout_s)
         except ApiError as error:
-            if error.status == 404:
+            if error.status == 404 or _has_not_started(error):
                 return None
             raise
         return answer.data.decode(errors="replace")
 
     def stream_log(self, pod: str, options: Mapping[str, str]) -> Iterator[str]:
-        """Give a pod's log line by line as it comes; nothing when there is no such pod."""
+        """Give a pod's log line by line as it comes; nothing when there is no such pod, or it has not started."""
         from urllib3.exceptions import HTTPError
 
         path = f"{self._path('Pod', pod)}/log"
         try:
             answer = self._send("GET", path, query=options, read_timeout_s=None)
         except ApiError as error:
-            if error.status == 404:
+            if error.status == 404 or _has_not_started(error):
                 return
             raise
         rest = b""
@@ -349,3 +349,8 @@ class ClusterApi:
 
     def _place(self) -> str:
         return f"Kubernetes at {self.server}"
+
+
+def _has_not_started(error: ApiError) -> bool:
+    """Whether there is no log because its container waits to be started."""
+    return error.status == 400 and "is waiting to start" in str(error)

@@ -18,7 +18,8 @@ from pypz.deployers.k8s.planning import members_of, plan_of
 from pypz.deployers.k8s.rendering import rendered, rendered_rights
 from pypz.deployers.k8s.rights import ACCOUNT
 from pypz.executors.commons import ExecutionMode
-from pypz.utils.k8s.errors import DeployedClassNotFoundError, DeploymentTypeError
+from pypz.utils.k8s.errors import DeployedClassNotFoundError, DeploymentException, DeploymentTypeError
+from pypz.utils.k8s.names import MAX_LABEL, OBJECT_NAME
 
 if TYPE_CHECKING:
     from kubernetes.client import Configuration
@@ -71,7 +72,14 @@ class KubernetesDeployer(Deployer):
             mock_nonexistent_at_retrieval: Whether `retrieve_deployed_pipeline` stands in for classes that cannot be
                 imported here.
             context: Context of the kubeconfig; None for its current one.
+
+        Raises:
+            DeploymentException: No namespace can have this name.
         """
+        if not isinstance(namespace, str) or len(namespace) > MAX_LABEL or not OBJECT_NAME.fullmatch(namespace):
+            raise DeploymentException(
+                f"namespace {namespace!r}: expected lower case letters, digits and '-', {MAX_LABEL} at most, such as 'default'"
+            )
         self._namespace = namespace
         self._context = context
         self._configuration = configuration
@@ -79,6 +87,11 @@ class KubernetesDeployer(Deployer):
         self._verify_ssl = verify_ssl
         self._mock_nonexistent = mock_nonexistent_at_retrieval
         self._connected: Deployments | None = None
+
+    @property
+    def place(self) -> str:
+        """Its namespace, in words."""
+        return f"namespace {self._namespace!r}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(namespace={self._namespace!r})"

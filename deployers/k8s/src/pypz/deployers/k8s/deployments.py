@@ -18,6 +18,7 @@ from pypz.deployers.k8s.plan import (
     CONTAINER,
     DEPLOYMENT,
     FULL_NAME,
+    INSTANCE_NAME,
     INSTANCE_TYPE,
     JOB,
     MANAGED_BY,
@@ -34,7 +35,9 @@ from pypz.deployers.k8s.states import (
     Group,
     groups_of,
     has_completed,
+    has_log,
     index_of,
+    is_over,
     job_of,
     kept_of,
     pods_by_owner,
@@ -53,6 +56,7 @@ from pypz.deployers.k8s.versions import fitting
 from pypz.deployers.k8s.warnings import WARNINGS, Warnings
 from pypz.deployers.k8s.watching import Watcher
 from pypz.utils.k8s.errors import DeploymentConflictException, DeploymentException, DeploymentNotFoundException
+from pypz.utils.k8s.names import label_value
 
 PODS_WITHIN_S: Final = 60.0
 """Seconds within which the cluster must have made another pod (not: run it), until there are all. Chosen: one second is usual
@@ -257,7 +261,7 @@ class Deployments:
 
     def rescaling(self, full_name: str, members: int) -> Rescaling:
         """Another number of members for an operator."""
-        return Rescaling(self._api, self._say, full_name, members)
+        return Rescaling(self._api, self._say, self._not_found, full_name, members)
 
     def destroy_operator(self, full_name: str, force: bool, wait: bool) -> None:
         """Remove the Job of an operator with its pods."""
@@ -274,10 +278,38 @@ class Deployments:
         return None if found is None else self._api.read_log(*found)
 
     def follow_logs(self, full_name: str, options: Mapping[str, str]) -> Iterator[str]:
-        """The log of one member, line by line as it comes; nothing when it has no pod, or no previous one."""
+        """The log of one member, line by line as it comes; nothing when it has no pod, or no previous one.
+
+        Who follows a member that has not started yet waits until it has.
+        """
+        if options.get("follow") == "true" and options.get("previous") != "true":
+            self._await_start(full_name)
         found = self._log_of(full_name, options)
         if found is not None:
             yield from self._api.stream_log(*found)
+
+    def _await_start(self, full_name: str) -> None:
+        """Wait until a member has a log, or will have none."""
+        group, index = self._member(full_name)
+        selector = f"{selector_of(full_name.partition('.')[0])},{INSTANCE_NAME}={label_value(group.full_name.partition('.')[2])}"
+        with Watcher(self._api, selector, group.workload, "Pod", say=self._say) as seen:
+
+            def last() -> Manifest | None:
+                job = job_of(group, seen.workloads)
+                pods = [] if job is None else pods_of(job, seen.objects["Pod"].values())
+                return next((pod for pod in reversed(pods) if index_of(pod) == index), None)
+
+            def is_settled() -> bool:
+                jobs, pod = seen.workloads, last()
+                states = states_of([group], jobs, seen.objects["Pod"].values())
+                return is_over(states.get(full_name, DeploymentState.NotExisting)) or (pod is not None and has_log(pod))
+
+            if not is_settled():
+                reason = waiting_reason(pod) if (pod := last()) else ""
+                self._say(
+                    f"{full_name} has not started yet{f': {reason}' if reason else ''}; its log comes when it has"
+                )
+                seen.wait_until(is_settled)
 
     def _log_of(self, full_name: str, options: Mapping[str, str]) -> tuple[str, Mapping[str, str]] | None:
         """The newest pod of a member, and the options to ask with; ``previous`` is the pod that it replaced, if any."""

@@ -63,7 +63,8 @@ def _check_images(pipeline: Pipeline, principals: Iterable[Operator]) -> None:
         raise DeploymentException(
             f"{pipeline.get_full_name()}: no image is known for {', '.join(without)}; name the one that holds the "
             'operator\'s code, such as set_parameter("operatorImageName", "registry/image:tag") on the operator, '
-            'or set_parameter(">operatorImageName", ...) on the pipeline for all of them'
+            'or set_parameter(">operatorImageName", ...) on the pipeline for all of them, as '
+            "`pypz deploy --image registry/image:tag` does"
         )
 
 

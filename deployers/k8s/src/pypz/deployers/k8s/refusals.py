@@ -13,6 +13,14 @@ from pypz.deployers.k8s.plan import FULL_NAME, PipelinePlan
 _QUANTITY: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
 """A quantity of the Kubernetes API (resource.Quantity)."""
 _QUOTED_FIELD: Final = re.compile(r'(unknown|duplicate) field "([^"]+)"')
+_OTHER_TYPE: Final = re.compile(r"cannot unmarshal (\w+) into Go struct field \w+\.(spec\.[\w.]+) of type ([\w.\[\]]+)")
+_JSON_TYPES: Final = {
+    "array": "a list",
+    "bool": "true or false",
+    "number": "a number",
+    "object": "a mapping",
+    "string": "a text",
+}
 _SETTINGS: Final = (
     (r"spec\.template\.spec\.containers\[0\]\.image(?=$)", "operatorImageName"),
     (r"spec\.template\.spec\.containers\[0\]\.securityContext", "containerSecurityContext"),
@@ -55,12 +63,23 @@ def explained(error: ApiError, manifest: Manifest, plan: PipelinePlan) -> ApiErr
 def _faults(error: ApiError, manifest: Manifest, settings: KubernetesParameter) -> Iterator[str]:
     for field, message in error.causes:
         yield f"{_setting(field, manifest, settings)}: {message}"
+    for given, field, wanted in _OTHER_TYPE.findall(str(error)):
+        name = field.removeprefix("spec.template.spec.").removeprefix("containers.")
+        yield f"{name}: {_JSON_TYPES.get(given, given)}, expected {_json_type(wanted)}"
     for how, field in _QUOTED_FIELD.findall(str(error)):
         yield f"{_setting(field, manifest, settings)}: {how} field"
     if "quantities must match" in str(error):
         for place, value in _quantities(settings.__dict__):
             if not isinstance(value, int | float) and not _QUANTITY.fullmatch(str(value)):
                 yield f"{place}: {value!r} is no quantity, expected a number with or without a unit, such as '500m' or '256Mi'"
+
+
+def _json_type(wanted: str) -> str:
+    """What JSON calls a type of the server's (Go)."""
+    if wanted.startswith("[]"):
+        return "a list"
+    is_number = re.fullmatch(r"u?int\d*", wanted)
+    return "a whole number" if is_number else _JSON_TYPES.get(wanted, f"a mapping ({wanted.removeprefix('v1.')})")
 
 
 def _setting(field: str, manifest: Manifest, settings: KubernetesParameter) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
 from pypz.deployers.k8s.api import Manifest
 from pypz.utils.k8s.errors import DeploymentException
-from pypz.utils.k8s.names import MAX_LABEL
+from pypz.utils.k8s.names import MAX_LABEL, OBJECT_NAME
 
 RIGHTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("", "configmaps"): ("create", "delete", "get", "list", "patch", "watch"),
@@ -25,8 +24,6 @@ run the deployer with each verb missing."""
 ACCOUNT: Final = "pypz-deployer"
 """Name of the account, its Role and its RoleBinding, unless told otherwise."""
 
-_OBJECT_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-
 
 def rules() -> list[Manifest]:
     """Give the rules of a Role."""
@@ -42,7 +39,7 @@ def rights_manifests(account: str, namespace: str) -> list[Manifest]:
     Raises:
         DeploymentException: The account's name is no name of an object.
     """
-    if len(account) > MAX_LABEL or not _OBJECT_NAME.fullmatch(account):
+    if len(account) > MAX_LABEL or not OBJECT_NAME.fullmatch(account):
         raise DeploymentException(
             f"account {account!r}: expected lower case letters, digits and '-', {MAX_LABEL} at most, such as {ACCOUNT!r}"
         )

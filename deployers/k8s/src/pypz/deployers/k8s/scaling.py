@@ -53,17 +53,26 @@ MAX_KEPT_BYTES: Final = 240_000
 class Rescaling:
     """Changes one operator."""
 
-    def __init__(self, api: ClusterApi, say: Callable[[str], None], full_name: str, members: int) -> None:
+    def __init__(
+        self,
+        api: ClusterApi,
+        say: Callable[[str], None],
+        not_found: Callable[[str], DeploymentNotFoundException],
+        full_name: str,
+        members: int,
+    ) -> None:
         """Prepare.
 
         Args:
             api: The namespace.
             say: Told what people should know.
+            not_found: Gives the error about a pipeline that is not deployed.
             full_name: Of the operator.
             members: From now on, the operator itself included.
         """
         self._api = api
         self._say = say
+        self._not_found = not_found
         self._full_name = full_name
         self._pipeline, _, self._name = full_name.partition(".")
         self._members = members
@@ -112,7 +121,7 @@ class Rescaling:
         owner = self._api.get("ConfigMap", owner_name(self._pipeline))
         found = None if owner is None else self._api.get("ConfigMap", owner["data"]["config"])
         if owner is None or found is None:
-            raise DeploymentNotFoundException(f"{self._pipeline} is not deployed in namespace {self._api.namespace!r}")
+            raise self._not_found(self._pipeline)
         config = found["data"][CONFIG_KEY]
         names = [group.full_name for group in groups_of(config)]
         if self._full_name not in names:

@@ -13,7 +13,7 @@ import yaml
 from pypz.deployers.base import DeploymentState, MemberStatus
 from pypz.deployers.k8s.api import Manifest
 from pypz.deployers.k8s.plan import CONTAINER, DEPLOYMENT, ENDED_BECAUSE, FULL_NAME, INDEX, JOB, SCALING
-from pypz.deployers.k8s.warnings import NOT_READY, NOT_STARTED, REFUSED, Warnings
+from pypz.deployers.k8s.warnings import NO_LOGIN, NOT_READY, NOT_STARTED, REFUSED, Warnings
 from pypz.executors.commons import ExitCodes
 
 NO_WARNINGS: Final = Warnings()
@@ -185,6 +185,12 @@ def _member_status(
     )
 
 
+def has_log(pod: Manifest) -> bool:
+    """Whether the operator's own container has started, now or before."""
+    told = pod.get("status", {}).get("containerStatuses") or []
+    return any(c["name"] == CONTAINER and ("waiting" not in c.get("state", {}) or c.get("lastState")) for c in told)
+
+
 def restarts_in_place(pod: Manifest) -> int:
     """How often an operator was started again within its pod."""
     told = pod.get("status", {}).get("containerStatuses") or []
@@ -310,7 +316,8 @@ def waiting_reason(pod: Manifest, warnings: Warnings = NO_WARNINGS) -> str:
         if waiting and waiting.get("reason") not in _SETTLING:
             last = (container.get("lastState") or {}).get("terminated")
             ended = f"ended with {exit_meaning(last['exitCode'], last.get('reason', ''))}" if last else ""
-            return _joined(waiting.get("reason"), "; ".join(filter(None, (ended, waiting.get("message")))))
+            no_login = warnings.about(pod, NO_LOGIN) if "Image" in str(waiting.get("reason")) else ""
+            return _joined(waiting.get("reason"), "; ".join(filter(None, (ended, waiting.get("message"), no_login))))
     for condition in status.get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return _joined(condition.get("reason"), condition.get("message"))

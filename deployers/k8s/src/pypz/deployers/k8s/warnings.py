@@ -16,6 +16,9 @@ NOT_READY: Final = "Unhealthy"
 NOT_STARTED: Final = ("FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox")
 """Reasons of events about a pod whose own status says only that its containers are being created."""
 
+NO_LOGIN: Final = "FailedToRetrieveImagePullSecret"
+"""Reason of the event by which the kubelet tells that it pulls without a secret that the pod names."""
+
 
 class Warnings:
     """The newest warning of each reason about each object."""

@@ -16,6 +16,9 @@ MAX_JOB_NAME: Final = 52
 _HASH_DIGITS: Final = 8
 """Chosen: two of 10,000 names share a suffix once in 80 clusters, and matter only if their heads agree, too."""
 
+OBJECT_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+"""What a name given by people must be made of (RFC 1123)."""
+
 _PLAIN = re.compile(r"[a-z0-9]+")
 _PLAIN_LAST = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
