@@ -9,12 +9,16 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import certifi
 import pytest
+from kubernetes.config import incluster_config
 
 from pypz.core.commons.errors import PypzError
 from pypz.deployers.k8s import DeploymentException, KubernetesDeployer
@@ -189,6 +193,39 @@ def test_the_token_of_the_kubeconfig_is_sent_and_never_told() -> None:
             api_of(server, token="very-secret").get("Pod", "x")
         assert server.headers[0]["Authorization"] == "Bearer very-secret"
         assert "very-secret" not in str(caught.value)
+
+
+def test_in_a_pod_the_token_is_read_anew_as_the_cluster_renews_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Clock:
+        ahead = timedelta()
+
+        @classmethod
+        def now(cls) -> datetime:
+            return datetime.now() + cls.ahead  # noqa: DTZ005 - as the client compares
+
+    token = tmp_path / "token"
+    token.write_text("first")
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", certifi.where())
+    monkeypatch.setattr(incluster_config, "datetime", SimpleNamespace(datetime=Clock, timedelta=timedelta))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    configuration = load_configuration(None, None, True)
+    with serving(*[(200, {"data": {}})] * 2) as server:
+        configuration.host = server.url
+        api = ClusterApi(configuration, "space")
+        for text in ("first", "second"):
+            token.write_text(text)
+            Clock.ahead += timedelta(hours=1)
+            api.get("ConfigMap", "x")
+        assert [headers["Authorization"] for headers in server.headers] == ["bearer first", "bearer second"]
+        token.unlink()
+        Clock.ahead += timedelta(hours=1)
+        with pytest.raises(ApiError, match="our token cannot be read anew: .*No such file"):
+            api.get("ConfigMap", "x")
 
 
 def test_an_absent_object_is_none_but_an_absent_namespace_an_error() -> None:

@@ -307,7 +307,12 @@ class ClusterApi:
         return answer
 
     def _who_we_are(self) -> dict[str, str]:
-        token = self._configuration.auth_settings().get("BearerToken")
+        from kubernetes.config import ConfigException
+
+        try:
+            token = self._configuration.auth_settings().get("BearerToken")  # a pod's is read anew when it is due
+        except (OSError, ConfigException) as error:
+            raise ApiError(f"{self._place()}: our token cannot be read anew: {error}") from error
         return {"Authorization": str(token["value"])} if token and token["value"] else {}
 
     def _refusal(self, status: int, data: bytes) -> ApiError:
