@@ -294,6 +294,7 @@ def test_a_pod_that_somebody_deletes_is_replaced_without_counting(api: ClusterAp
         assert seen.wait_until(lambda: bool(readers("Running")), time.monotonic() + 60)
         (first,) = readers("Running")
         attached.start()
+        assert next(iter(api.stream_log(first, {"follow": "true"})))  # it hears signals from here on
         api.delete("Pod", first)
         assert seen.wait_until(lambda: bool(readers("Running") - {first}), time.monotonic() + 60)
     assert deployed.states("pipe")["pipe.reader"] is DeploymentState.Running

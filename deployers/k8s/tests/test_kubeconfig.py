@@ -69,7 +69,12 @@ EXAMPLE = "expected an address such as 'https://cluster.example:6443'"
             changed(lambda c: c["contexts"][0].pop("context")),
             "context 'here' is nothing, expected a mapping with 'cluster'",
         ),
+        (
+            changed(lambda c: c["contexts"][0]["context"].pop("cluster")),
+            "context 'here' names no 'cluster'; it has: near",
+        ),
         (cluster(), f"cluster 'near' has no 'server', {EXAMPLE}"),
+        (cluster(server="https://[::1"), f"'server' of cluster 'near' is 'https://[::1', {EXAMPLE}"),
         (cluster(server="near:6443"), f"'server' of cluster 'near' is 'near:6443', {EXAMPLE}"),
         (cluster(server="https://a", **{"certificate-authority": "/absent/ca"}), "File does not exist: /absent/ca"),
         (
@@ -106,6 +111,12 @@ def test_a_file_that_is_not_there_or_no_file_is_told(tmp_path: Path) -> None:
         DeploymentException, match=r"mapping given as config_file cannot be used: it has no 'current-context'"
     ):
         KubernetesDeployer(config_file={"kind": "Config"}).is_deployed("pipe")
+
+
+def test_a_context_needs_no_user() -> None:
+    found = copy.deepcopy(WELL)
+    del found["contexts"][0]["context"]["user"]
+    assert load_configuration(None, found, True).host == "https://127.0.0.1:9"
 
 
 def test_several_files_are_one_as_the_client_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

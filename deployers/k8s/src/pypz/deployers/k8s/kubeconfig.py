@@ -82,29 +82,37 @@ def _fault_of_context(found: Mapping[str, Mapping[str, Any]], context: str | Non
     chosen = contexts[name]
     if not isinstance(chosen, Mapping):
         return f"context {name!r} is {_kind(chosen)}, expected a mapping with 'cluster' and 'user'"
-    for part, named in (("cluster", found["clusters"]), ("user", found["users"])):
-        if chosen.get(part) not in named:
-            return f"context {name!r} is for {part} {chosen.get(part)!r}, which it has not; it has: {_listed(named)}"
-    cluster, user = found["clusters"][chosen["cluster"]], found["users"][chosen["user"]] or {}
-    for what, one in ((f"cluster {chosen['cluster']!r}", cluster), (f"user {chosen['user']!r}", user)):
+    ours = {part: str(chosen[part]) for part in ("cluster", "user") if chosen.get(part)}
+    if "cluster" not in ours:
+        return f"context {name!r} names no 'cluster'; it has: {_listed(found['clusters'])}"
+    for part, known in ours.items():
+        named = found[f"{part}s"]
+        if known not in named:
+            return f"context {name!r} is for {part} {known!r}, which it has not; it has: {_listed(named)}"
+    cluster = found["clusters"][ours["cluster"]]
+    user = found["users"].get(ours.get("user", "")) or {}
+    for what, one in ((f"cluster {ours['cluster']!r}", cluster), (f"user {ours.get('user')!r}", user)):
         if not isinstance(one, Mapping):
             return f"{what} is {_kind(one)}, expected a mapping"
         bad = next((key for key, value in one.items() if str(key).endswith(_DATA) and not _is_base64(value)), None)
         if bad is not None:
             return f"{bad!r} of {what} is no base64"
-    return _fault_of_server(str(chosen["cluster"]), cluster.get("server"))
+    return _fault_of_server(ours["cluster"], cluster.get("server"))
 
 
 def _fault_of_server(cluster: str, server: Any) -> str:
     example = "expected an address such as 'https://cluster.example:6443'"
     if not server:
         return f"cluster {cluster!r} has no 'server', {example}"
-    parts = urlsplit(str(server))
-    return (
-        ""
-        if parts.scheme in ("http", "https") and parts.hostname
-        else f"'server' of cluster {cluster!r} is {server!r}, {example}"
-    )
+    return "" if _is_address(str(server)) else f"'server' of cluster {cluster!r} is {server!r}, {example}"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _is_base64(value: Any) -> bool:
