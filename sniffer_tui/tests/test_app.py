@@ -305,7 +305,7 @@ async def test_graph_and_table_stand_one_below_the_other_where_there_is_room() -
         await pilot.pause()
         assert app.pane("graph").has_focus_within
         assert selected(app) == "1 writer_0"
-        await pilot.resize_terminal(160, 50)
+        await pilot.resize_terminal(160, 40)
         await pilot.pause()
         assert not app.pane("table").display
         await pilot.press("l")

@@ -53,7 +53,7 @@ PALETTE_FROM: Final = {"main": 100, "side": 100, "full": 140}
 SIDE_FROM: Final = 140
 """Columns from which on there is room for a pane beside another."""
 
-BELOW_FROM: Final = 56
+BELOW_FROM: Final = 44
 """Lines from which on there is room for a pane below another, where there is room for one beside it, too."""
 
 

@@ -51,7 +51,7 @@ class Sheet(Widget, can_focus=True):
         Binding("end", "follow", "follow"),
         Binding("space", "hold", "hold"),
         Binding("enter", "whole", "whole"),
-        Binding("b", "begin", "first/latest"),
+        Binding("b", "begin", "first"),
         Binding("s", "schema", "schema"),
         Binding("w", "ask('where')", "where"),
         Binding("c", "ask('columns')", "columns"),
