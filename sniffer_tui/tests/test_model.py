@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pypz.core.hooks.events import ChannelStatus, DeployedRef, ErrorInfo, OperatorRef, PipelineRef, PortRef
 from pypz.sniffer.frames import Frame, LagView, MemberView, Mood, PlannedOperator, PlannedPort
 from pypz.sniffer.model import LOST_AFTER_S, PipelineModel
+from pypz.sniffer.reasons import Verdict, diagnose
 from pypz.sniffer.telling import STATE_ORDER
 
 PLAN = (
@@ -377,18 +378,65 @@ def test_a_reader_that_works_long_on_what_it_takes_is_known_as_slow_by_its_secon
     model.pipeline_started(PipelineRef("p", "r1"))
     model.operator_state_changed(reader, "StateOperationRunning")
 
-    def tell(records: int, lag: int, after_s: float) -> tuple[float, float]:
+    def tell(records: int, lag: int, after_s: float) -> tuple[float, float | None]:
         clock.now += after_s
         model.channel_status(status(reader, records, lag=(lag, lag), at=clock.now))
         [port] = member(model.frame(), "p.reader").ports
         return port.held_s, port.pace_s
 
-    assert tell(0, 0, 0) == (0.0, 0.0)
-    assert tell(10, 30, 5) == (0.0, 0.0)
-    assert tell(10, 40, 8) == (8.0, 0.0)
+    assert tell(0, 0, 0) == (0.0, None)
+    assert tell(10, 30, 5) == (0.0, None)
+    assert tell(10, 40, 8) == (8.0, None)
     assert tell(20, 30, 4) == (0.0, 12.0)  # the next batch was taken after 12 s
     assert tell(20, 0, 3) == (0.0, 12.0)  # all is done: nothing waits, so time passes without news of its pace
     assert tell(30, 5, 500) == (0.0, 12.0)
+
+
+def test_the_first_batch_of_a_slow_reader_is_work_and_a_larger_one_may_take_longer(
+    model: PipelineModel, clock: Clock
+) -> None:
+    def told(records: int, in_hand: int, lag: int, after_s: float) -> tuple[Verdict, str]:
+        clock.now += after_s
+        for name, port in (("p.writer", status(ref(), 999)), ("p.reader", status(reader, records, lag=(lag, lag)))):
+            model.channel_status(replace(port, in_hand=in_hand, at_utc=clock.now))
+            model.member_alive(name, "s1", clock.now)
+        found = diagnose(model.frame())
+        return found.verdict, found.members["p.reader"]
+
+    reader = ref("p.reader")
+    model.pipeline_started(PipelineRef("p", "r1"))
+    for one in (ref(), reader):
+        model.operator_state_changed(one, "StateOperationRunning")
+    waits = "records of in wait to be read or committed"
+    stuck = "records of in waiting: it is busy in its own code, or cannot commit"
+    told(0, 0, 0, 0)
+    told(1, 1, 31, 1)
+    assert told(1, 1, 31, 40) == (Verdict.HEALTHY, f"works on 1 record of in for 0:40; 31 {waits}")
+    assert told(1, 1, 31, 259) == (Verdict.HEALTHY, f"works on 1 record of in for 4:59; 31 {waits}")
+    assert told(1, 1, 31, 1) == (Verdict.STUCK, f"leaves 31 {stuck}")
+    told(11, 10, 30, 1)
+    assert told(11, 10, 30, 9029) == (
+        Verdict.HEALTHY,
+        f"works on 10 records of in for 2:30:29; 30 {waits}",
+    )  # 3 x 301 each
+    assert told(11, 10, 30, 1) == (Verdict.STUCK, f"leaves 30 {stuck}")
+    told(12, 0, 0, 0)
+    assert told(12, 0, 5, 1)[0] is Verdict.HEALTHY
+
+
+def test_a_reader_that_has_nothing_in_hand_and_takes_none_is_stuck_after_10_s(
+    model: PipelineModel, clock: Clock
+) -> None:
+    """It waits elsewhere in its code, or what it has done cannot be committed."""
+    reader = ref("p.reader")
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.operator_state_changed(reader, "StateOperationRunning")
+    for records, verdict in ((0, Verdict.HEALTHY), (0, Verdict.STUCK), (3, Verdict.HEALTHY), (3, Verdict.STUCK)):
+        model.channel_status(replace(status(reader, records, lag=(30, 3), at=clock.now), in_hand=0))
+        model.member_alive("p.reader", "s1", clock.now)
+        found = diagnose(model.frame()).verdict
+        assert (records, found) == (records, verdict)
+        clock.now += 10
 
 
 def test_entries_that_hold_several_records_are_no_bound_for_records(model: PipelineModel) -> None:

@@ -68,6 +68,13 @@ def frame(*members: MemberView, mood: Mood = Mood.RUNNING) -> Frame:
             "leaves 7 records of in waiting: it is busy in its own code, or cannot commit",
         ),
         (
+            {},
+            {"ports": (replace(IN, lag=LagView(20, 1), held_s=299.0, in_hand=20),)},
+            Verdict.HEALTHY,
+            "reader works on 20 records of in for 4:59",
+            "works on 20 records of in for 4:59",
+        ),
+        (
             {"mood": Mood.WAITING, "state": "", "ports": ()},
             {},
             Verdict.HEALTHY,
@@ -112,6 +119,8 @@ def test_a_slow_reader_is_in_doubt_until_it_takes_some_or_counts_as_stuck() -> N
     assert is_in_doubt(of_reader(**held))
     assert not is_in_doubt(of_reader(**{**held, "rate": 1.0}))
     assert not is_in_doubt(of_reader(**{**held, "held_s": 11.0}))
+    assert not is_in_doubt(of_reader(**held, in_hand=7))
+    assert is_in_doubt(of_reader(**held, in_hand=7, pace_s=1.0))
     assert not is_in_doubt(of_reader())
 
 

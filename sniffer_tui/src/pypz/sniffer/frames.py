@@ -119,8 +119,10 @@ class PortView:
     lag: LagView = LagView()
     held_s: float = 0.0
     """For how long records have waited while none was taken, as far as it was seen."""
-    pace_s: float = 0.0
-    """The longest time for which records have waited before some were taken, as far as it was seen."""
+    pace_s: float | None = None
+    """How long it may take over what it has in hand, by what it was seen to take before; None until then."""
+    in_hand: int | None = None
+    """Records that it was given and works on; None when nobody told."""
     waits_for: str = ""
     age_s: float = 0.0
     """How old these figures are: they are told when they change, and each sign of life of the member vouches for them."""

@@ -516,6 +516,7 @@ def _port_view(
         rate=None if state in ("closed", "failed") else figures.rate(now),
         held_s=figures.held_s(now),
         pace_s=figures.pace_s,
+        in_hand=None if told is None else told.in_hand,
         lag=LagView() if told is None else _lag_of(told, is_old),
         waits_for="" if told is None else told.waits_for,
         age_s=0.0 if told is None or start.is_here else max(0.0, now - max(figures.told_at, start.heard_at)),

@@ -45,6 +45,9 @@ STALLED_AFTER_S: Final = 10.0
 PATIENCE: Final = 3
 """A reader that was seen to take longer than that over what it has taken gets as many times as long (chosen)."""
 
+FIRST_PATIENCE_S: Final = 300.0
+"""One that works on what it has taken, and was never seen to be done, gets as long as Kafka gives between two polls (KIP-62)."""
+
 AT_WORK: Final = (Mood.STARTING, Mood.RUNNING, Mood.STOPPING)
 _STARTING: Final = {
     "": "has joined the run",
@@ -184,6 +187,11 @@ def _running(pipeline: str, member: MemberView, groups: Mapping[str, Sequence[Me
     held = held_port(member)
     if held is not None:
         waiting_for = elapsed_words(held.held_s)
+        if held.in_hand:
+            more = f"; {held.lag.words} records of {held.name} wait to be read or committed"
+            is_all = held.lag.records is not None and held.lag.records <= held.in_hand
+            count = "1 record" if held.in_hand == 1 else f"{held.in_hand:,} records"
+            return f"works on {count} of {held.name} for {waiting_for}{'' if is_all else more}"
         return f"has taken none for {waiting_for}; {held.lag.words} records of {held.name} wait to be read or committed"
     waiting = [port for port in member.ports if port.direction == "in" and port.waits_for]
     if not waiting:
@@ -202,13 +210,22 @@ def held_port(member: MemberView) -> PortView | None:
 
 def is_in_doubt(frame: Frame) -> bool:
     """Whether a reader has taken nothing for a while, and only time tells whether it is slow or stuck."""
-    return any(held_port(member) is not None and _stalled_port(member) is None for member in frame.members)
+    doubtful = [m for m in frame.members if (held := held_port(m)) is not None and not _is_busy_first(held)]
+    return any(_stalled_port(member) is None for member in doubtful)
 
 
 def _stalled_port(member: MemberView) -> PortView | None:
     """The same, where that lasts longer than a slow reader was seen to take."""
     held = held_port(member)
-    return held if held is not None and held.held_s >= max(STALLED_AFTER_S, PATIENCE * held.pace_s) else None
+    if held is None:
+        return None
+    patience_s = FIRST_PATIENCE_S if _is_busy_first(held) else max(STALLED_AFTER_S, PATIENCE * (held.pace_s or 0.0))
+    return held if held.held_s >= patience_s else None
+
+
+def _is_busy_first(port: PortView) -> bool:
+    """Whether records are worked on, and nothing is known of how long that takes."""
+    return bool(port.in_hand) and port.pace_s is None
 
 
 def _troubled_peers(pipeline: str, port: PortView, groups: Mapping[str, Sequence[MemberView]]) -> list[str]:

@@ -120,8 +120,10 @@ class Figures:
     told_at: float = 0.0
     """When the latest ones came, by the viewer's clock."""
     history: History = field(default_factory=History)
-    pace_s: float = 0.0
-    """The longest time for which records have waited before some were taken."""
+    longest_s: float | None = None
+    """The longest time that it took over what it had in hand; None until it was seen to be done with something."""
+    longest_of_one_s: float = 0.0
+    """The same for each record that it had in hand."""
     _held_since: float | None = None
     _records_at: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -144,14 +146,24 @@ class Figures:
         """For how long records have waited while none was taken; 0 when none waits."""
         return 0.0 if self._held_since is None else now - self._held_since
 
+    @property
+    def pace_s(self) -> float | None:
+        """How long it may take over what it has in hand, by what was seen before; None until anything was."""
+        in_hand = 0 if self.latest is None else self.latest.in_hand or 0
+        return None if self.longest_s is None else max(self.longest_s, self.longest_of_one_s * in_hand)
+
     def _hold(self, status: ChannelStatus, now: float) -> None:
         """Note since when records wait: a reader that works on a batch for long is slow, and no news that it is stuck."""
-        if self._held_since is not None and self.latest is not None and status.records > self.latest.records:
-            self.pace_s = max(self.pace_s, now - self._held_since)
+        before = self.latest
+        has_taken = before is not None and status.records > before.records
+        is_done = has_taken or (self._held_since is not None and status.lag_records == 0)
+        if before is not None and before.records and is_done and now > self.told_at:  # else both were told together
+            took_s = self.held_s(now)
+            self.longest_s = max(self.longest_s or 0.0, took_s)
+            self.longest_of_one_s = max(self.longest_of_one_s, took_s / max(1, before.in_hand or 0))
+        if has_taken or not status.lag_records:
             self._held_since = None
-        if not status.lag_records:
-            self._held_since = None
-        elif self._held_since is None:
+        if status.lag_records and self._held_since is None:
             self._held_since = now
 
     def rate(self, now: float) -> float | None:
@@ -166,7 +178,7 @@ class Figures:
         return (samples[-1][1] - samples[0][1]) / seconds if seconds >= SHORTEST_RATE_S else None
 
 
-def _order(status: ChannelStatus) -> tuple[int, int, int, float, int, int, str]:
+def _order(status: ChannelStatus) -> tuple[int, int, int, float, int, int, str, int]:
     """Sorts the figures of one start of one port by age, whatever order they arrive in."""
     return (
         status.records,
@@ -176,6 +188,7 @@ def _order(status: ChannelStatus) -> tuple[int, int, int, float, int, int, str]:
         -1 if status.lag_records is None else status.lag_records,
         -1 if status.lag_entries is None else status.lag_entries,
         status.waits_for,
+        -1 if status.in_hand is None else status.in_hand,
     )
 
 

@@ -178,6 +178,8 @@ class ChannelStatus(Event):
     """Output ports: all of the channel; input ports: those that this member reads, the first 32 of them."""
     positions: tuple[str, ...] = ()
     """Input ports: for each of ``partitions``, behind which position of the transport records were handed out."""
+    in_hand: int | None = None
+    """Input ports: records handed out whose unit is not over: the operator's code works on them."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "partitions", tuple(self.partitions))

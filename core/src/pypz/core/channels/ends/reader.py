@@ -122,6 +122,8 @@ class InputEnd:
     """Blocks of another incarnation: ignored."""
     committed_entries: int = 0
     committed_records: int = 0
+    marked_records: int = 0
+    """Of those handed out, those whose unit is over."""
 
     _readers: list[tuple[BlockReader, Sequence[int]]] = field(default_factory=list)
     _expected: int = 0
@@ -358,6 +360,7 @@ class InputEnd:
     def mark(self) -> Mark:
         """What may be committed now: all that was handed out, which ends the unit. With the lock held."""
         self._unit = None
+        self.marked_records = self.records
         self._taken.clear()
         changed: dict[tuple[str, int], Committed] = {}
         for number, place in self.places.items():

@@ -91,6 +91,7 @@ class Figures:
         entries, records = self._lag(ends, end)
         with m.changed:
             waits_for = "" if end.has_records() else end.waiting_for()
+            in_hand = max(0, end.records - end.marked_records)
             places = {number: end.places[number].position for number in sorted(end.places)[:PARTITIONS_TOLD]}
         return ChannelStatus(
             ends.ref,
@@ -105,6 +106,7 @@ class Figures:
             time.time(),
             tuple(places),
             tuple(places.values()),
+            in_hand,
         )
 
     def _lag(self, ends: PortEnds, end: InputEnd) -> tuple[int | None, int | None]:
@@ -130,11 +132,8 @@ class Figures:
 
 
 def _same(one: ChannelStatus, other: ChannelStatus) -> bool:
-    return (one.state, one.records, one.blocks, one.lag_entries, one.lag_records, one.waits_for) == (
-        other.state,
-        other.records,
-        other.blocks,
-        other.lag_entries,
-        other.lag_records,
-        other.waits_for,
-    )
+    return _what_counts(one) == _what_counts(other)
+
+
+def _what_counts(of: ChannelStatus) -> tuple[object, ...]:
+    return of.state, of.records, of.blocks, of.lag_entries, of.lag_records, of.waits_for, of.in_hand
