@@ -251,7 +251,10 @@ def sparkline(values: Sequence[float], width: int = 30) -> str:
 
 def clock_words(moment_utc: float) -> str:
     """Give a moment as a clock at this place shows it; "-" where it is not known."""
-    return time.strftime("%H:%M:%S", time.localtime(moment_utc)) if moment_utc else "-"
+    try:
+        return time.strftime("%H:%M:%S", time.localtime(moment_utc)) if moment_utc else "-"
+    except (OverflowError, ValueError, OSError):  # of no calendar
+        return "-"
 
 
 def _summed(histories: Iterable[Sequence[float]]) -> list[float]:

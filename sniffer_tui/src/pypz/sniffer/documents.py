@@ -24,7 +24,8 @@ def document_of(frame: Frame) -> dict[str, Any]:
         each with ``name``, ``direction``, ``channel``, ``state``, ``records``, ``blocks``, ``size_bytes``, ``is_at_least``
         (these three may be more: its member was cut off before it told its last), ``told_utc`` (when they were told, by the
         member's clock), ``rate`` (records a second), ``lag_records``, ``lag_entries``, ``is_lag_old`` (more may wait by now),
-        ``waits_for``, ``in_hand`` (records that its code works on), ``partitions`` and ``positions``. What is not known is null or "".
+        ``waits_for``, ``in_hand`` (records that its code works on), ``partitions`` and ``positions``. What is not known is null
+        or "".
     """
     found = diagnose(frame)
     return {

@@ -13,6 +13,7 @@ from pypz.sniffer.logs import LogBook, LogFilter, LogLine, own_context
 from pypz.sniffer.model import ENDED, PipelineModel
 from pypz.sniffer.plain import LOOK_INTERVAL_S
 from pypz.sniffer.table import short_name
+from pypz.sniffer.texts import lines
 
 VERSION: Final = 1
 """Of the form; names may be added without raising it."""
@@ -52,7 +53,7 @@ def words_of(line: LogLine, pipeline: str) -> str:
     at = None if line.at_utc is None else datetime.fromtimestamp(line.at_utc, UTC).astimezone().replace(tzinfo=None)
     stamp = "-" if at is None else at.isoformat(" ", "milliseconds")
     context = "".join(f"{part}: " for part in own_context(line))
-    return f"{stamp} {line.level} {short_name(line.member, pipeline)}: {context}{line.text}"
+    return f"{stamp} {line.level} {short_name(line.member, pipeline)}: {context}{lines(line.text)}"
 
 
 class LineWriter:

@@ -24,6 +24,7 @@ from pypz.core.hooks.log_receiver import LogReceiver
 from pypz.core.hooks.spec import hookimpl
 from pypz.sniffer.feed import MEMORY_SCHEME, Location
 from pypz.sniffer.model import plain_name
+from pypz.sniffer.texts import name_of
 
 if TYPE_CHECKING:
     from pypz.sniffer.deployment import Deployment
@@ -34,6 +35,9 @@ LINES_KEPT: Final = 5_000
 STARTS_KEPT: Final = 2_000
 """Starts of members whose lines are counted; of more the oldest are forgotten (chosen)."""
 
+LINES_AT_MOST: Final = 2**63
+"""A line with a higher number is nobody's."""
+
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 """From the lowest on."""
 
@@ -42,6 +46,9 @@ PODS_AT_ONCE: Final = 10
 
 TAIL_LINES: Final = 500
 """Earlier lines of a container that are fetched (chosen)."""
+
+LAST_MOMENT_UTC: Final = 253_370_764_800
+"""Seconds since 1970 of a moment that a calendar shows in any zone: the year 9999."""
 
 CLOSE_S: Final = 1.0
 """Seconds that closing may wait for a location that does not answer (chosen)."""
@@ -147,7 +154,7 @@ class LogBook:
     def take(self, record: LogRecord) -> None:
         """Keep a line, unless it was told before."""
         operator = record.operator
-        if plain_name(operator.pipeline) != self.pipeline:
+        if plain_name(operator.pipeline) != self.pipeline or max(record.number, record.dropped) >= LINES_AT_MOST:
             return
         with self._lock:
             start = self._starts.pop(operator.start, None) or _Start()
@@ -158,13 +165,13 @@ class LogBook:
             while len(self._starts) > STARTS_KEPT:
                 del self._starts[next(iter(self._starts))]
             line = LogLine(
-                plain_name(operator.name),
-                record.level,
+                plain_name(name_of(operator.name)),
+                name_of(record.level),
                 record.text,
-                record.context,
-                record.at_utc or None,
-                operator.run,
-                operator.start,
+                tuple(name_of(part) for part in record.context),
+                record.at_utc if 0 < record.at_utc < LAST_MOMENT_UTC else None,
+                name_of(operator.run),
+                name_of(operator.start),
                 record.number,
             )
             self._add(line, is_late=is_late)

@@ -31,8 +31,9 @@ from pypz.sniffer.frames import (
     PortView,
     StartView,
 )
+from pypz.sniffer.safe import safe_operator, safe_port, safe_status
 from pypz.sniffer.telling import PORT_ORDER, Figures, Member, Port, Process, Run, Start, further
-from pypz.sniffer.texts import lines, sentence
+from pypz.sniffer.texts import lines, name_of, sentence
 
 LOST_AFTER_S: Final = 4.5
 """Without a sign of life for that long a member counts as lost, so that one that was killed is within 5 s of its end
@@ -93,18 +94,19 @@ class PipelineModel:
 
     def pipeline_started(self, pipeline: PipelineRef) -> None:
         """A run was opened: the newest one, unless it is already known."""
+        run = name_of(pipeline.run)
         with self._lock:
-            if plain_name(pipeline.name) == self.pipeline and pipeline.run not in self._opened:
-                self._opened.append(pipeline.run)
-                self._run(pipeline.run)
+            if plain_name(pipeline.name) == self.pipeline and run not in self._opened:
+                self._opened.append(run)
+                self._run(run)
                 self._version += 1
 
     def pipeline_finished(self, pipeline: PipelineRef, outcome: str) -> None:
         """A run has ended; the first outcome that was told stands."""
         with self._lock:
             if plain_name(pipeline.name) == self.pipeline:
-                self._note_fact_of(pipeline.run)
-                run = self._run(pipeline.run)
+                self._note_fact_of(name_of(pipeline.run))
+                run = self._run(name_of(pipeline.run))
                 if not run.outcome:
                     run.outcome, run.ended_at = outcome, self._clock()
                     self._version += 1
@@ -113,12 +115,12 @@ class PipelineModel:
         self, operator: OperatorRef, new: str, at_utc: float = 0.0, *, is_here: bool = False
     ) -> None:
         """A member is in another state, since a moment of its own clock."""
-        self._told(operator, lambda start: start.enter(new, at_utc), is_here=is_here)
+        self._told(operator, lambda start: start.enter(name_of(new), at_utc), is_here=is_here)
 
     def operator_failed(self, operator: OperatorRef, during: str, error: ErrorInfo, *, is_here: bool = False) -> None:
         """A member failed; its own words are made safe to be shown."""
         safe = ErrorInfo(sentence(error.type), sentence(error.message), lines(error.traceback))
-        self._told(operator, lambda start: start.take_error(during, safe), is_here=is_here)
+        self._told(operator, lambda start: start.take_error(name_of(during), safe), is_here=is_here)
 
     def operator_finished(self, operator: OperatorRef, exit_code: int, *, is_here: bool = False) -> None:
         """A member has ended."""
@@ -126,14 +128,17 @@ class PipelineModel:
 
     def port_opened(self, port: PortRef, *, is_here: bool = False) -> None:
         """A port is open."""
+        port = safe_port(port)
         self._told(port.operator, lambda start: start.port(port).take(port, "open"), is_here=is_here)
 
     def port_closed(self, port: PortRef, *, is_here: bool = False) -> None:
         """A port was closed."""
+        port = safe_port(port)
         self._told(port.operator, lambda start: start.port(port).take(port, "closed"), is_here=is_here)
 
     def channel_status(self, status: ChannelStatus, *, is_here: bool = False) -> None:
         """Figures of a port on a channel; they alone make neither a run nor a start the newest."""
+        status = safe_status(status)
 
         def take(start: Start) -> None:
             channels = start.port(status.port).channels
@@ -143,18 +148,21 @@ class PipelineModel:
 
     def deployment_changed(self, member: DeployedRef, state: str, reason: str) -> None:
         """A deployed member is in another state, as its place says."""
-        view = DeployedView(state, sentence(reason), member.place, member.host, member.restarts)
+        view = DeployedView(
+            name_of(state), sentence(reason), name_of(member.place), name_of(member.host), member.restarts
+        )
+        name = name_of(member.name)
         with self._lock:
-            if plain_name(member.pipeline) == self.pipeline and self._deployed.get(member.name) != view:
-                self._deployed[member.name] = view
+            if plain_name(member.pipeline) == self.pipeline and self._deployed.get(name) != view:
+                self._deployed[name] = view
                 self._version += 1
 
     def process_status(self, status: ProcessStatus) -> None:
         """What a process uses; of a run that is not known yet nothing is kept."""
         with self._lock:
-            run = self._runs.get(status.run)
+            run = self._runs.get(name_of(status.run))
             if run is not None and plain_name(status.pipeline) == self.pipeline:
-                known = run.processes.setdefault((status.host, status.process), Process(status))
+                known = run.processes.setdefault((name_of(status.host), status.process), Process(status))
                 known.take(
                     status, self._clock()
                 )  # no new version: it changes all the time, and is drawn with the seconds
@@ -174,6 +182,7 @@ class PipelineModel:
         dto: str = "",
     ) -> None:
         """A run's opening entry was read: the sizes of its groups, by name of the principal, and when it began."""
+        run_id = name_of(run_id)
         with self._lock:
             self.pipeline_started(PipelineRef(pipeline, run_id))
             run = self._runs.get(run_id)
@@ -187,6 +196,7 @@ class PipelineModel:
 
     def run_rescaled(self, run_id: str, groups: Mapping[str, int], largest: Mapping[str, int]) -> None:
         """A later generation of the roster was read: the sizes of groups now, and the largest that they have had."""
+        run_id = name_of(run_id)
         with self._lock:
             if run_id in self._runs:
                 self._runs[run_id].take_sizes(_plain(groups), _plain(largest))
@@ -194,9 +204,10 @@ class PipelineModel:
 
     def member_alive(self, name: str, start: str, moment: float) -> None:
         """A member elsewhere gave a sign of life at this moment of the clock."""
+        name, start = plain_name(name_of(name)), name_of(start)
         with self._lock:
             for known in self._starts():
-                if known.ref.start == start and plain_name(known.ref.name) == plain_name(name):
+                if known.ref.start == start and plain_name(known.ref.name) == name:
                     known.heard_at = max(known.heard_at, moment)
 
     def set_notice(self, notice: str, *, is_blind: bool) -> None:
@@ -351,8 +362,9 @@ class PipelineModel:
     def _told(
         self, operator: OperatorRef, take: Callable[[Start], None], *, is_here: bool = False, is_fact: bool = True
     ) -> None:
+        operator = safe_operator(operator)
         with self._lock:
-            if plain_name(operator.pipeline) != self.pipeline:
+            if plain_name(operator.pipeline) != self.pipeline or not plain_name(operator.name):
                 return
             if is_fact:
                 self._note_fact_of(operator.run)
@@ -392,7 +404,7 @@ def _start_view(start: Start) -> StartView:
 
 
 def _plain(sizes: Mapping[str, int]) -> dict[str, int]:
-    return {plain_name(name): size for name, size in sizes.items()}
+    return {plain_name(name_of(name)): size for name, size in sizes.items() if plain_name(name)}
 
 
 def _group_of(name: str, index: int) -> str:

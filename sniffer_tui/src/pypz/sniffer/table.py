@@ -106,7 +106,7 @@ class Row:
     def key(self) -> str:
         """The same in every frame for the same thing."""
         at = self.selection
-        return f"{at.member or f'{at.group} *'} {at.port} {at.channel}".rstrip()
+        return "\n".join((at.group, at.member, at.port, at.channel))  # no name has several lines
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -323,11 +323,12 @@ def _port_row(selection: Selection, ports: list[PortView], pipeline: str) -> Row
 
 def _port_state(ports: Sequence[PortView]) -> Cell:
     states = Counter(port.state for port in ports)
-    worst = "failed" if "failed" in states else min(states, key=list(PORT_TONES).index)
+    known = list(PORT_TONES)  # a newer version may know more
+    worst = "failed" if "failed" in states else min(states, key=lambda s: known.index(s) if s in known else len(known))
     if len(states) == 1:
-        return Cell(worst or "-", PORT_TONES[worst])
+        return Cell(worst or "-", PORT_TONES.get(worst, ""))
     words = ", ".join(f"{count} {state or 'waiting'}" for state, count in states.items())
-    return Cell(words, PORT_TONES[worst], short=f"{states[worst]}/{len(ports)} {worst or 'waiting'}")
+    return Cell(words, PORT_TONES.get(worst, ""), short=f"{states[worst]}/{len(ports)} {worst or 'waiting'}")
 
 
 def _port_detail(port: PortView, ports: list[PortView], lag: LagView, waits: str) -> Iterator[str]:

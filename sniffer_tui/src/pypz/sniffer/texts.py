@@ -8,6 +8,19 @@ ERROR_WIDTH: Final = 1_000
 """Characters of an error's message that are shown at most (chosen); its traceback tells all of it."""
 
 
+NAME_WIDTH: Final = 250
+"""Characters of a name that are shown at most (Kafka's topics have 249)."""
+
+
+def name_of(text: str) -> str:
+    r"""Give a name without what would move the cursor, no longer than `NAME_WIDTH`.
+
+    >>> name_of("a\x1b[2J"), len(name_of("a" * 10_000))
+    ('a·[2J', 250)
+    """
+    return one_line(text if len(text) <= NAME_WIDTH else f"{text[: NAME_WIDTH - 1]}…")
+
+
 def one_line(text: str) -> str:
     r"""Give a text without what would move the cursor.
 

@@ -41,11 +41,11 @@ class Roster:
 
     @classmethod
     def read(cls, facts: Mapping[str, StatusEntry], run: str, first: Mapping[str, int]) -> Roster:
-        """Read the generations of a run after the first from a stream's facts."""
+        """Read the generations of a run after the first from a stream's facts; one that cannot be read is none."""
         found = {
-            int(number): (facts[roster_key(run, int(number))].position, _sizes(value.get("groups")))
+            int(number): (facts[f"roster/{run}/{number}"].position, sizes)
             for number, value in with_prefix(facts, f"roster/{run}/").items()
-            if number.isdecimal()
+            if number.isdecimal() and (sizes := _sizes(value.get("groups"))) is not None
         }
         later: list[tuple[int, Mapping[str, int]]] = []
         while (generation := len(later) + 1) in found:
@@ -87,8 +87,10 @@ class Roster:
         )
 
 
-def _sizes(groups: object) -> dict[str, int]:
-    return {str(name): int(size) for name, size in groups.items()} if isinstance(groups, dict) else {}
+def _sizes(groups: object) -> dict[str, int] | None:
+    if not isinstance(groups, dict) or not all(isinstance(size, int) and size >= 0 for size in groups.values()):
+        return None
+    return dict(groups)
 
 
 class Writers:

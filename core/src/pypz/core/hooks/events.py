@@ -31,7 +31,7 @@ class Event:
         if not isinstance(values, Mapping):
             raise ValueError(f"{cls.__name__}: expected a JSON object, got {type(values).__name__}")
         known: dict[str, Any] = {}
-        for name, (nested, plain, required) in _fields_of(cast(Any, cls)).items():
+        for name, (nested, plain, within, required) in _fields_of(cast(Any, cls)).items():
             if name not in values:
                 if required:
                     raise ValueError(f"{cls.__name__}: field {name!r} is missing in {sorted(values)}")
@@ -41,13 +41,17 @@ class Event:
                 value = nested.from_json(value)
             elif not isinstance(value, plain):
                 raise ValueError(f"{cls.__name__}: field {name!r} is {value!r}, of the wrong type")
+            elif within and isinstance(value, tuple | list) and not all(isinstance(one, within) for one in value):
+                raise ValueError(
+                    f"{cls.__name__}: field {name!r} is {value!r}, with something of the wrong type within"
+                )
             known[name] = value
         return cls(**known)
 
 
 @cache
-def _fields_of(cls: type[Event]) -> dict[str, tuple[type[Event] | None, tuple[type, ...], bool]]:
-    """Name -> (event class nested in the field or None, types that its JSON may have, whether it has no default)."""
+def _fields_of(cls: type[Event]) -> dict[str, tuple[type[Event] | None, tuple[type, ...], tuple[type, ...], bool]]:
+    """Name -> (event class nested in the field or None, types that its JSON may have, types within a list, whether required)."""
     hints = typing.get_type_hints(cls)
 
     def choices(hint: Any) -> tuple[Any, ...]:
@@ -61,10 +65,16 @@ def _fields_of(cls: type[Event]) -> dict[str, tuple[type[Event] | None, tuple[ty
         more = {float: (float, int), tuple: (tuple, list), Literal: (str,)}  # a newer version may know more values
         return tuple(t for choice in found for t in more.get(choice, (choice,)))
 
+    def within(hint: Any) -> tuple[type, ...]:
+        return (
+            tuple(t for t in typing.get_args(hint) if isinstance(t, type)) if typing.get_origin(hint) is tuple else ()
+        )
+
     return {
         f.name: (
             nested(hints[f.name]),
             plain(hints[f.name]),
+            within(hints[f.name]),
             f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING,
         )
         for f in dataclasses.fields(cast(Any, cls))

@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from pypz.core.channels.roster import roster_key
 from pypz.core.channels.spi import StatusEntry, StatusStream, keeps_beats
-from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef, ProcessStatus
+from pypz.core.hooks.events import ChannelStatus, ErrorInfo, Event, OperatorRef, PipelineRef, PortRef, ProcessStatus
 
 WAIT_S: Final = 10.0
 """Seconds of one wait for changes; `close` ends it early."""
@@ -25,6 +25,14 @@ FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 10.0
 """Seconds before a stream that failed is read again: doubled up to this (chosen)."""
 
+
+LARGEST: Final = 2.0**63
+"""No count, time or size is larger: what says so is no news of a member."""
+
+GROUP_MOST: Final = 10_000
+"""Members of a group at most (chosen: more are no roster that anybody has written)."""
+
+T = TypeVar("T", bound=Event)
 
 LAST: Final = float("inf")
 """Moment of the last figures of a member: a beat that comes late changes nothing more."""
@@ -338,7 +346,7 @@ class Receiver:
 
     def _member(self, values: Mapping[str, Any], key: str) -> OperatorRef | None:
         """The member an entry is about; None when the entry is of another run, or older than one told before."""
-        operator = OperatorRef.from_json(values["operator"])
+        operator = _counted(OperatorRef.from_json(values["operator"]))
         return (
             operator if self._is_news(operator, f"{key}/{operator.name}", _number(values.get("at_utc", 0.0))) else None
         )
@@ -385,13 +393,13 @@ class Receiver:
             self._host.operator_finished(operator, exit_code)
 
     def _tell_port(self, values: Mapping[str, Any]) -> None:
-        port = PortRef.from_json(values["port"])
+        port = _counted(PortRef.from_json(values["port"]))
         key = f"port/{port.operator.name}/{port.name}"
         if self._is_news(port.operator, key, _number(values.get("at_utc", 0.0))):
             (self._host.port_opened if values["open"] else self._host.port_closed)(port)
 
     def _tell_status(self, values: Mapping[str, Any]) -> None:
-        status = ChannelStatus.from_json(values)
+        status = _counted(ChannelStatus.from_json(values))
         operator = status.port.operator
         if self._is_news(operator, f"status/{operator.name}/{status.port.name}/{status.channel}", status.at_utc):
             self._host.channel_status(status)
@@ -399,7 +407,7 @@ class Receiver:
     def _tell_closed(self, values: Mapping[str, Any]) -> None:
         """A member's last figures: told even when a beat of the same moment came before."""
         for one in values.get("statuses", ()):
-            status = ChannelStatus.from_json(one)
+            status = _counted(ChannelStatus.from_json(one))
             operator = status.port.operator
             if self._current is not None and operator.run == self._current.info.run:
                 key = f"status/{operator.name}/{status.port.name}/{status.channel}"
@@ -421,7 +429,7 @@ class Receiver:
             if self._on_alive is not None:
                 self._on_alive(_text(name), _text(start), now)
         if values.get("usage") is not None:
-            self._host.process_status(ProcessStatus.from_json(values["usage"]))
+            self._host.process_status(_counted(ProcessStatus.from_json(values["usage"])))
 
 
 _TOPICS: Final[Mapping[str, Callable[[Receiver, Mapping[str, Any]], None]]] = {
@@ -451,7 +459,10 @@ def _run_info(values: Mapping[str, Any]) -> RunInfo:
 
 
 def _sizes(groups: Any) -> dict[str, int]:
-    return {_text(name): int(_number(size)) for name, size in dict(groups).items()}
+    sizes = {_text(name): int(_number(size)) for name, size in dict(groups).items()}
+    if not all(0 <= size <= GROUP_MOST for size in sizes.values()):
+        raise ValueError(f"expected sizes from 0 to {GROUP_MOST:,}")
+    return sizes
 
 
 def _generation_of(key: str, run: str) -> int | None:
@@ -473,4 +484,17 @@ def _text(value: Any) -> str:
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"expected a number, got {value!r}")
+    if not -LARGEST < value < LARGEST:
+        raise ValueError("expected a number that can be counted to")
     return value
+
+
+def _counted(event: T) -> T:
+    """Give an event whose numbers can be counted to, and shown."""
+    for value in vars(event).values():
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, Event):
+                _counted(one)
+            elif isinstance(one, int | float):
+                _number(one)
+    return event
