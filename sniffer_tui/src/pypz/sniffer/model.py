@@ -39,9 +39,9 @@ LOST_AFTER_S: Final = 4.5
 """Without a sign of life for that long a member counts as lost, so that one that was killed is within 5 s of its end
 (issue; a picture takes 0.2 s): members beat once a second at least."""
 
-OLD_AFTER_S: Final = 1.75
+OLD_AFTER_S: Final = 1.65
 """Without a sign of life for that long nobody vouches for a member's figures any more: a lag of 0 must not stand there
-while records have waited for 2 s (issue), and a picture takes 0.2 s."""
+while records have waited for 2 s (issue), a picture takes 0.2 s, and a beat may be under way for 0.1 s."""
 
 RUNS_KEPT: Final = 8
 """Runs remembered, so that late news of an old run are known as such (chosen)."""

@@ -18,10 +18,11 @@ LOOK_S: Final = 0.5
 class Follower:
     """Waits for what is rung under one topic."""
 
-    def __init__(self, database: Database, bell: Bell, topic: str) -> None:
+    def __init__(self, database: Database, bell: Bell, topic: str, *, is_viewer: bool) -> None:
         self._database = database
         self._bell = bell
         self._topic = topic
+        self._is_viewer = is_viewer
         self._signal = Signal()
         self._is_attached = False
         self.is_closed = False
@@ -32,7 +33,7 @@ class Follower:
             return False
         if not self._is_attached:
             self._is_attached = True
-            self._bell.attach(self._signal, self._topic)
+            self._bell.attach(self._signal, self._topic, is_viewer=self._is_viewer)
         return True
 
     def _wait_for(self, what: str, look: Callable[[], list[T]], timeout_s: float) -> list[T]:

@@ -69,7 +69,7 @@ class LocalLogReader(Follower):
     """Follows the lines of one pipeline."""
 
     def __init__(self, database: Database, bell: Bell, pipeline: str, kept: int) -> None:
-        super().__init__(database, bell, topic_of(pipeline))
+        super().__init__(database, bell, topic_of(pipeline), is_viewer=True)
         self._pipeline = pipeline
         self._has_table = False
         self._seen = 0

@@ -164,7 +164,7 @@ class LocalObserver(LocalReader):
         super().__init__(database, row, None, range(channel.partitions), signal)
         for number in range(channel.partitions):
             self.seek(number, "end")
-        bell.attach(signal, row.topic)
+        bell.attach(signal, row.topic, is_viewer=True)
 
     def seek_back(self, blocks: int) -> Mapping[int, int]:
         """Read all partitions on from at most so many blocks before their end; give how many lie before that."""

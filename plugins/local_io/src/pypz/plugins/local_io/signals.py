@@ -19,6 +19,8 @@ from pypz.plugins.local_io.faults import removed
 
 NET_S: Final = 0.25
 """Seconds between two looks at SQLite's ``data_version``, for datagrams that were lost (semantics: local)."""
+VIEWERS_NET_S: Final = 0.1
+"""The same where only viewers wait, who are sent no datagrams: each would cost those who write (chosen)."""
 DATAGRAM_BYTES: Final = 8192
 """Topics told at once; more are told as "everything" (chosen)."""
 EVERYTHING: Final = "*"
@@ -86,14 +88,16 @@ class Bell:
         self._sender: socket.socket | None = None
         self._place: _Place | None = None
         self._thread: threading.Thread | None = None
+        self._is_bound = False
+        self._closed = threading.Event()
         self._closing = False
 
-    def attach(self, signal: Signal, *topics: str) -> None:
-        """Ring ``signal`` from now on when one of ``topics`` is rung."""
+    def attach(self, signal: Signal, *topics: str, is_viewer: bool = False) -> None:
+        """Ring ``signal`` from now on when one of ``topics`` is rung; a viewer's looks for itself, ten times a second."""
         with self._lock:
             self._signals.setdefault(signal, set()).update(topics)
-            if self._thread is None and not self._closing:
-                self._listen()
+            if not self._closing:
+                self._listen(with_socket=not is_viewer)
 
     def detach(self, signal: Signal) -> None:
         """Ring it no more."""
@@ -158,12 +162,15 @@ class Bell:
 
     # --- from others ---
 
-    def _listen(self) -> None:
-        if self._place is None:
-            self._place = _Place(self._database.options.folder)
-        self._socket = self._place.bind(self._name)
-        self._thread = threading.Thread(target=self._follow, name="pypz-local-wake", daemon=True)
-        self._thread.start()
+    def _listen(self, *, with_socket: bool) -> None:
+        if with_socket and not self._is_bound:
+            if self._place is None:
+                self._place = _Place(self._database.options.folder)
+            self._socket = self._place.bind(self._name)
+            self._is_bound = True
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._follow, name="pypz-local-wake", daemon=True)
+            self._thread.start()
 
     def _follow(self) -> None:
         try:
@@ -173,14 +180,14 @@ class Bell:
             return
         try:
             version = connection.execute("PRAGMA data_version").fetchone()
-            next_look = time.monotonic() + NET_S
+            next_look = 0.0
             while not self._closing:
                 topics = self._receive(max(0.0, next_look - time.monotonic()))
                 if topics:
                     self._ring_here(topics)
                 if time.monotonic() < next_look:
                     continue
-                next_look = time.monotonic() + NET_S
+                next_look = time.monotonic() + (NET_S if self._is_bound else VIEWERS_NET_S)
                 found = connection.execute("PRAGMA data_version").fetchone()
                 if found != version:
                     version = found
@@ -195,7 +202,7 @@ class Bell:
 
     def _receive(self, timeout_s: float) -> set[str]:
         if self._socket is None:
-            threading.Event().wait(timeout_s)
+            self._closed.wait(timeout_s)
             return set()
         found: set[str] = set()
         self._socket.settimeout(timeout_s or 0.001)
@@ -211,6 +218,7 @@ class Bell:
         """Stop listening; leaves no file."""
         with self._lock:
             self._closing = True
+            self._closed.set()
             place, self._place = self._place, None
             if place is not None and self._socket is not None:
                 place.poke(self._name)

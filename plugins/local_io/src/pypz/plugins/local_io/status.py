@@ -33,7 +33,7 @@ class LocalStatusStream(Follower):
     """Facts and beats of one pipeline. Of a viewer's stream the file may be made later."""
 
     def __init__(self, database: Database, bell: Bell, outbox: Outbox, pipeline: str, *, create: bool) -> None:
-        super().__init__(database, bell, topic_of(pipeline))
+        super().__init__(database, bell, topic_of(pipeline), is_viewer=not create)
         self._outbox = outbox
         self._pipeline = pipeline
         self._incarnation: str | None = None
