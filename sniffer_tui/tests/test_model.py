@@ -511,3 +511,12 @@ def test_a_member_beyond_the_roster_that_was_never_told_off_stays_in_sight(model
     model.operator_state_changed(extra, "StateOperationRunning")
     model.operator_finished(extra, 115)
     assert member(model.frame(), "p.reader_0").mood is Mood.FAILED
+
+
+def test_who_is_not_in_the_roster_of_the_run_is_not_waited_for(model: PipelineModel) -> None:
+    """The reader was renamed since this viewer's plan was made."""
+    model.run_known("p", "r1", {"p.writer": 1, "p.sink": 1}, 0.0)
+    assert [(m.name, m.mood) for m in model.frame().members] == [
+        ("p.writer", Mood.WAITING),
+        ("p.sink", Mood.WAITING),
+    ]

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from sniffer_tui.tests.project.sniffed_pipelines import TwoSteps
 
+from pypz.core.channels.status import pack
 from pypz.core.hooks.host import PluginHost
 from pypz.sniffer.frames import Frame, MemberView, Mood
 from pypz.sniffer.model import PipelineModel
@@ -29,14 +30,15 @@ PROJECT = Path(__file__).parent / "project"
 
 RUN = """
 import json, sys
-name, location, writer, replicas, restarts = sys.argv[1:]
-from sniffed_pipelines import TwoSteps
+kind, name, location, writer, replicas, restarts = sys.argv[1:]
+import sniffed_pipelines
 from pypz.executors.pipeline.executor import PipelineExecutor
-p = TwoSteps(name)
+p = getattr(sniffed_pipelines, kind)(name)
 p.set_parameter(">>channelLocation", location)
 for parameter, value in json.loads(writer).items():
     p.writer.set_parameter(parameter, value)
-p.reader.set_parameter("replicationFactor", int(replicas))
+if int(replicas):
+    p.reader.set_parameter("replicationFactor", int(replicas))
 PipelineExecutor(p, isolation="process", on_failure="continue", max_restarts=int(restarts)).start()
 """
 
@@ -63,11 +65,13 @@ class Elsewhere:
         made.set_parameter(">>channelLocation", self.location)
         return made
 
-    def start(self, *, replicas: int = 0, restarts: int = 0, skew_s: float = 0.0, **writer: int) -> None:
+    def start(
+        self, kind: str = "TwoSteps", *, replicas: int = 0, restarts: int = 0, skew_s: float = 0.0, **writer: int
+    ) -> None:
         parameters = json.dumps({"gate": str(self.gate), **writer})
-        given = [self.name, self.location, parameters, str(replicas), str(restarts)]
+        given = [kind, self.name, self.location, parameters, str(replicas), str(restarts)]
         skew = self.gate.parent / "skew"
-        skew.mkdir()
+        skew.mkdir(exist_ok=True)
         (skew / "sitecustomize.py").write_text(SKEW)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(skew), str(PROJECT)]), "SKEW_S": str(skew_s)}
         self.process = subprocess.Popen([sys.executable, "-c", RUN, *given], cwd=PROJECT, env=environment)
@@ -86,9 +90,10 @@ class Elsewhere:
                 self.process.kill()
         transport = PluginHost.default().make_transport(self.location, {})
         try:
-            channel = transport.describe_channel(f"{self.name}.reader.inp")
-            if channel is not None:
-                transport.delete_channel(channel, 30)
+            for operator in ("reader", "sink"):
+                channel = transport.describe_channel(f"{self.name}.{operator}.inp")
+                if channel is not None:
+                    transport.delete_channel(channel, 30)
             transport.delete_status(self.name, 30)
         finally:
             transport.close()
@@ -258,6 +263,82 @@ def test_no_lag_of_0_stands_there_while_records_wait_for_a_killed_reader(elsewhe
                 assert [p.lag.words for m in members(frame, "reader") for p in m.ports] != ["0"], frame
             pause.wait(0.02)
         assert looks
+
+
+def test_a_killed_writer_that_starts_over_stands_there_once_with_what_it_sent_itself(elsewhere: Elsewhere) -> None:
+    with watching(elsewhere.pipeline()) as model:
+        elsewhere.start(restarts=1)
+        frame = until(model, lambda f: taken(f, "inp") == 10 and all(m.mood is Mood.RUNNING for m in f.members))
+        [killed] = members(frame, "writer")
+        os.kill(killed.process, signal.SIGKILL)
+        until(model, lambda f: taken(f, "inp") == 20 and [m.restarts for m in members(f, "writer")] == [1])
+        with watching(elsewhere.pipeline()) as late:
+            for one in (model, late):
+                frame = until(one, lambda f: taken(f, "out") == 10 and taken(f, "inp") == 20)
+                assert [m.name.rpartition(".")[2] for m in frame.members] == ["writer", "reader"]
+        elsewhere.gate.touch()
+        assert elsewhere.wait() == 0
+        frame = until(model, lambda f: f.mood is Mood.FINISHED and all(m.exit_code == 0 for m in f.members))
+        assert (taken(frame, "out"), taken(frame, "inp")) == (30, 40)
+
+
+def test_an_operator_that_is_called_otherwise_in_the_next_run_stands_there_by_its_new_name(
+    elsewhere: Elsewhere,
+) -> None:
+    elsewhere.gate.touch()
+    with watching(elsewhere.pipeline()) as model:
+        for kind, name in (("TwoSteps", "reader"), ("Renamed", "sink")):
+            elsewhere.start(kind)
+            assert elsewhere.wait() == 0
+            names = [f"{elsewhere.name}.{one}" for one in ("writer", name)]
+            frame = until(model, lambda f, names=names: [m.name for m in f.members if m.exit_code == 0] == names)  # type: ignore[misc]
+            assert [m.name for m in frame.members] == names
+            assert (taken(frame, "out"), taken(frame, "inp")) == (30, 30)
+
+
+def test_entries_of_other_versions_and_broken_ones_change_nothing_for_the_members_and_their_figures(
+    elsewhere: Elsewhere,
+) -> None:
+    with watching(elsewhere.pipeline()) as model:
+        elsewhere.start()
+        frame = until(model, lambda f: taken(f, "inp") == 10 and all(m.mood is Mood.RUNNING for m in f.members))
+        [reader], name = members(frame, "reader"), elsewhere.name
+        ref = {"pipeline": name, "run": frame.run, "name": reader.name, "index": 0, "start": reader.start}
+        port = {
+            "v": 9,
+            "operator": {**ref, "zone": "b"},
+            "name": "inp",
+            "direction": "in",
+            "channels": [f"{name}.reader.inp"],
+        }
+        figures = {"channel": f"{name}.reader.inp", "state": "open", "blocks": 1, "size_bytes": 9, "at_utc": 1.0}
+        evil = {**ref, "name": f"{name}.\x1b[2J[bold]x[/]" + "N" * 10_000, "start": "evil"}
+        transport = PluginHost.default().make_transport(elsewhere.location, {})
+        stream = transport.open_status(name, create=False)
+        for key, value in {
+            "status/1": pack(v=9, port=port, records=9, depth={"x": 1}, **figures),  # newer, and told late
+            "state/2": pack(operator=ref, old="", new="StateOperationInit"),  # older: without the way there
+            "mood/3": pack(v=9, operator=ref, mood="fine"),  # of a kind that is not known yet
+            "status/4": pack(port=port, records=10**30, **figures),
+            "state/5": b"\xff no JSON",
+            f"roster/{frame.run}/1": b"[]",
+            "state/6": pack(operator=evil, new="StateOperationRunning", at_utc=5.0),
+        }.items():
+            stream.put(key, value)
+        stream.close()
+        transport.close()
+        with watching(elsewhere.pipeline()) as late:
+            for one in (model, late):
+                frame = until(one, lambda f: f.notice.startswith("3 entries of the status streams cannot be read"))
+                frame = until(one, lambda f: len(f.members) == 3 and taken(f, "inp") == 10)
+                [hostile] = [m for m in frame.members if m.start == "evil"]
+                assert hostile.name.isprintable()
+                assert len(hostile.name) <= 250
+                assert members(frame, "reader")[0].state == "StateOperationRunning"
+        elsewhere.gate.touch()
+        assert elsewhere.wait() == 0
+        frame = until(model, lambda f: f.mood is Mood.FINISHED and sum(m.exit_code == 0 for m in f.members) == 2)
+        assert (taken(frame, "out"), taken(frame, "inp")) == (30, 30)
 
 
 BEATS_A_SECOND = 2

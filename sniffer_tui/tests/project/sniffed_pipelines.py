@@ -71,3 +71,13 @@ class TwoSteps(Pipeline):
         self.reader = Reader()
         self.writer = Writer()
         self.reader.inp.connect(self.writer.out)
+
+
+class Renamed(Pipeline):
+    """The same with another name for the reader."""
+
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.sink = Reader()
+        self.writer = Writer()
+        self.sink.inp.connect(self.writer.out)

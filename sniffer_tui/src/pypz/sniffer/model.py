@@ -298,7 +298,8 @@ class PipelineModel:
             name: member for name, member in told.items() if run is None or not self._is_gone(run, name, member, now)
         }
         groups = {} if run is None else run.groups
-        planned = {p.name: p for p in self._planned.values() if p.index < groups.get(p.group, p.index + 1)}
+        # who is not in the roster takes no part in this run: it was renamed, or removed, since the plan was made
+        planned = {p.name: p for p in self._planned.values() if not groups or p.index < groups.get(p.group, 0)}
         for name, index in (*_names_of(groups), *((name, member.index) for name, member in told.items())):
             if name not in planned:
                 planned[name] = self._unplanned(name, index)
