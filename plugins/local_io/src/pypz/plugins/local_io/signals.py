@@ -179,8 +179,7 @@ class Bell:
             self._fail(error)
             return
         try:
-            version = connection.execute("PRAGMA data_version").fetchone()
-            next_look = 0.0
+            version, next_look = None, 0.0  # what changed before the first look is told by it
             while not self._closing:
                 topics = self._receive(max(0.0, next_look - time.monotonic()))
                 if topics:
