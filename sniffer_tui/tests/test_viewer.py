@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from sniffer_tui.tests.project.sniffed_pipelines import TwoSteps
 
+from pypz.cli.main import app
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.spec import hookimpl
@@ -216,6 +218,47 @@ def test_the_command_names_what_is_wrong_in_one_line() -> None:
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "memory: lives in one process" in " ".join(ended.stderr.split())
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["localhost"], ["names no pipeline", "local:DIR", "--from kubernetes"]),
+        (["sniffed_pipelines"], ["names no pipeline", "meant sniffed_pipelines:TwoSteps?"]),
+        (["localhost:9092/x"], ["is not a location such as", "kafka://HOST:PORT", "no module 'localhost'"]),
+        (["no.such:Class"], ["there is no module 'no'"]),
+        (["."], ["'.' is a folder", "write 'local:.'"]),
+        (["memory:x"], ["memory:x lives in one process", "local:DIR"]),
+        (["local:./nothing"], ["local:./nothing: no pipeline has run there yet", "--name NAME waits"]),
+        (["local:x", "-p", ">>channelConfig={a: b}"], ["'a'"]),
+        (["local:x", "-p", "channelConfig={a: b}"], ["not for all ports", "expected -p '>>channelConfig="]),
+        (["local:x", "-p", ">>channelConfig={a.password: '${env:NO_SUCH}'}"], ["NO_SUCH is not set", "-p '>>channel"]),
+        (["local:x", "--once", "--web"], ["--web and --once exclude each other"]),
+        (["local:x", "--json", "--plain"], ["--json and --plain exclude each other"]),
+        (["local:x", "--seconds", "2"], ["add --once"]),
+        (["local:x", "--web-port", "2"], ["add --web"]),
+    ],
+)
+def test_wrong_input_is_named_with_what_is_accepted(
+    arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.setenv("COLUMNS", "400")
+    with pytest.raises(SystemExit) as ended:
+        app(["sniff", *arguments], prog_name="pypz")
+    told = " ".join(capsys.readouterr().err.split())
+    assert (ended.value.code, [word for word in words if word not in told]) == (1, []), told
+
+
+def test_errors_are_objects_where_objects_are_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    with pytest.raises(SystemExit):
+        app(["sniff", "nothing.yaml", "--json"], prog_name="pypz")
+    assert json.loads(capsys.readouterr().out) == {
+        "errors": ["nothing.yaml: cannot be read: No such file or directory"]
+    }
 
 
 def test_the_command_has_a_help() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,7 +14,7 @@ import typer
 
 from pypz.cli.completion import complete_parameter, complete_pipeline
 from pypz.cli.deployment.place import Context, Kubeconfig, Namespace
-from pypz.cli.errors import told_plainly
+from pypz.cli.errors import INTERRUPTED, told_plainly
 from pypz.cli.given import SeveralFaultsError, set_given, unexpected
 from pypz.cli.location import check_variables, location_options
 from pypz.cli.screen import stderr
@@ -111,7 +113,9 @@ def sniff(
     web: Annotated[
         bool, typer.Option("--web", help="The screen in a browser of this machine, at an address that holds a token.")
     ] = False,
-    web_port: Annotated[int, typer.Option(help="With --web: port on 127.0.0.1; 0: any that is free.")] = 0,
+    web_port: Annotated[
+        int | None, typer.Option(help="With --web: port on 127.0.0.1; left out or 0: any that is free.")
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Show live what the operators of a pipeline and their ports do: state, records, rate and lag.
@@ -121,10 +125,17 @@ def sniff(
     asks which one is meant. Of a deployed pipeline its place is asked, too, why a member does not run.
     """
     parameters = parameter or []
-    with told_plainly(debug):
+    with told_plainly(debug, as_json, on_one_line=True), _ended_by_interrupt():
         if deployed_to is None and (found := [o for o in (namespace, context, kubeconfig) if o is not None]):
             raise ConfigurationError(f"{found[0]!r} says where to look for what is deployed; add --from kubernetes")
-        _check_logs(logs, level, grep, once=once, web=web)
+        _check_forms(
+            {"--web": web, "--once": once, "--logs": logs, "--json": as_json, "--plain": plain, "--next": wait_next}
+        )
+        _check_logs(logs, level, grep)
+        if seconds is not None and not once:
+            raise ConfigurationError("--seconds says how long one look may take; add --once")
+        if web_port is not None and not web:
+            raise ConfigurationError("--web-port says where --web listens; add --web")
         location = None if deployed_to or target is None else location_of(target)
         locations: list[Location] | None = None
         deployment: Deployment | None = None
@@ -152,7 +163,7 @@ def sniff(
                 unset = unset_places(pipeline) if locations is None else []
                 check_reach(pipeline.get_full_name(), reached, can_run_here=False, unset=unset)
             serve_screen(
-                pipeline.get_full_name(), _screen_arguments(target, pipeline, deployment, parameters), web_port
+                pipeline.get_full_name(), _screen_arguments(target, pipeline, deployment, parameters), web_port or 0
             )
             return
         if logs:
@@ -179,10 +190,13 @@ def _loaded(target: str | None, name: str | None, parameters: Sequence[str]) -> 
     try:
         return load_pipeline(target, name, parameters, mock_nonexistent=True)
     except ConfigurationError as error:
-        if not str(error).startswith(f"{target!r} names no pipeline"):
-            raise
-        more = "a location such as localhost:9092 or local:DIR; or, with --from kubernetes, the name of a deployed one"
-        raise ConfigurationError(f"{error}, or {more}") from error
+        text, places = str(error), "a location such as localhost:9092, kafka://HOST:PORT or local:DIR"
+        if text.startswith(f"{target!r} names no pipeline") and "; meant " not in text:
+            more = f"{places}; or, with --from kubernetes, the name of a deployed one"
+            raise ConfigurationError(f"{error}, or {more}") from error
+        if text.startswith("there is no module ") and not all(map(str.isidentifier, re.split("[.:]", target or ""))):
+            raise ConfigurationError(f"{target!r} names no pipeline, and is not {places}: {error}") from error
+        raise
 
 
 def _found_at(place: Location, name: str | None, *, once: bool, seconds: float | None, as_json: bool) -> Pipeline:
@@ -266,11 +280,41 @@ def _look(
     return EXIT_CODES[found.verdict]
 
 
-def _check_logs(logs: bool, level: str | None, grep: str | None, *, once: bool, web: bool) -> None:
+FORMS: Final = (
+    ("--web", "--once"),
+    ("--logs", "--web"),
+    ("--web", "--json"),
+    ("--web", "--plain"),
+    ("--web", "--next"),
+    ("--logs", "--once"),
+    ("--once", "--plain"),
+    ("--once", "--next"),
+    ("--logs", "--plain"),
+    ("--logs", "--next"),
+    ("--json", "--plain"),
+    ("--json", "--next"),
+)
+"""Forms that exclude each other."""
+
+
+def _check_forms(given: Mapping[str, bool]) -> None:
+    for one, other in FORMS:
+        if given[one] and given[other]:
+            raise ConfigurationError(f"{one} and {other} exclude each other; leave one out")
+
+
+@contextlib.contextmanager
+def _ended_by_interrupt() -> Iterator[None]:
+    """Ctrl-C is how watching ends: nothing to tell."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _check_logs(logs: bool, level: str | None, grep: str | None) -> None:
     if not logs and (level is not None or grep is not None):
         raise ConfigurationError("--level and --grep say which log lines; add --logs")
-    if logs and (once or web):
-        raise ConfigurationError(f"--logs and {'--once' if once else '--web'} exclude each other; leave one out")
     if level is not None and level.upper() not in LEVELS:
         raise ConfigurationError(f"--level {level!r}: expected {', '.join(LEVELS[:-1])} or {LEVELS[-1]}")
 

@@ -258,7 +258,8 @@ def check_reach(pipeline: str, locations: Sequence[Location], *, can_run_here: b
         )
     way_out = (
         "start the executor in a thread of this process before the sniffer, or set >>channelLocation to one that "
-        "several processes reach, such as kafka://localhost:9092, here and where the pipeline is executed"
+        "several processes reach, such as kafka://localhost:9092, here (by -p '>>channelLocation=...' on a command line) and "
+        "where the pipeline is executed"
     )
     if not locations:
         raise ConfigurationError(
