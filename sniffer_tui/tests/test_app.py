@@ -392,6 +392,21 @@ async def test_keys_that_come_with_the_slash_are_searched_and_not_obeyed() -> No
         assert not app.query_one("#search").has_class("shown")
 
 
+async def test_a_key_right_behind_escape_is_obeyed_after_it() -> None:
+    async with screen(PipelineModel("p", plan(0))) as (app, pilot):
+        await pilot.press("l")
+        app.post_message(Key("alt+g", "g"))  # as Escape and g come at once
+        await until(pilot, lambda: app.pane("graph").has_focus_within)
+        await pilot.press("slash", *"rea")
+        app.post_message(Key("alt+t", "t"))
+        await until(pilot, lambda: app.pane("table").has_focus_within)
+        assert app.query_one("#search", Input).value == "rea"
+        await pilot.press("ctrl+p")
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        assert app.is_running
+
+
 async def test_the_palette_has_all_that_the_keys_do() -> None:
     async with screen(PipelineModel("p", plan(0))) as (app, pilot):
         offered = [command.title for command in app.get_system_commands(app.screen)]

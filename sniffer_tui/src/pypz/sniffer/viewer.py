@@ -26,6 +26,11 @@ PLAIN_VARIABLE: Final = "PYPZ_SNIFFER_PLAIN"
 """Set to anything but "" or 0: plain lines, also on a terminal; ``next``: a run that had ended before is left out."""
 
 
+ESCAPE_DELAY_MS: Final = "25"
+"""Milliseconds until Escape is known to be no part of another key (chosen: too short for two keys, as other programs have
+it; Textual waits 100)."""
+
+
 class PipelineSnifferViewer:
     """Watches the newest run of a pipeline, whether it is started before or after the viewer.
 
@@ -77,6 +82,7 @@ class PipelineSnifferViewer:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _show(self, model: PipelineModel) -> None:
+        os.environ.setdefault("ESCDELAY", ESCAPE_DELAY_MS)
         from pypz.sniffer.screen.app import SnifferApp  # Textual is only needed where there is a screen
         from pypz.sniffer.screen.guard import guarded_terminal
 

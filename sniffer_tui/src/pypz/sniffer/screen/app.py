@@ -18,7 +18,7 @@ from rich.text import Text
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.events import Event, InputEvent, Resize
+from textual.events import Event, InputEvent, Key, Resize
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
@@ -55,6 +55,17 @@ SIDE_FROM: Final = 140
 
 BELOW_FROM: Final = 44
 """Lines from which on there is room for a pane below another, where there is room for one beside it, too."""
+
+
+def apart(key: Key) -> Sequence[Key]:
+    """Give the keys that were pressed: a letter right behind Escape comes as one with Alt, which nothing here is bound to.
+
+    >>> [one.key for one in apart(Key("alt+shift+n", "N"))], [one.key for one in apart(Key("n", "n"))]
+    (['escape', 'N'], ['n'])
+    """
+    if not key.key.startswith("alt+") or not key.character:
+        return (key,)
+    return (Key("escape", "\x1b"), Key(key.character, key.character))
 
 
 @dataclass(frozen=True)
@@ -114,7 +125,7 @@ class SnifferApp(App[None]):
         Binding("n", "search_next(1)", "next found", show=False),
         Binding("N", "search_next(-1)", "found before", show=False),
         Binding("c", "colours", "colours", show=False),
-        Binding("escape", "back", "back", show=False),
+        Binding("escape", "back", "back", show=False, priority=True),  # the next key already goes to what is shown then
     ]
     CSS = """
     #title { height: 1; padding: 0 1; background: $panel; color: $foreground; }
@@ -201,7 +212,8 @@ class SnifferApp(App[None]):
         """Note that somebody is at the keys."""
         if isinstance(event, InputEvent):
             self._garbage.note_key()
-        await super().on_event(event)
+        for one in apart(event) if isinstance(event, Key) else (event,):
+            await super().on_event(one)
 
     @property
     def picture(self) -> Picture:
@@ -248,7 +260,9 @@ class SnifferApp(App[None]):
 
     async def action_back(self) -> None:
         """End the search, or go back to the operators."""
-        if self.focused is self._search_line:
+        is_search = self.focused is self._search_line
+        self._base.set_focus(None)  # at once: the next key is not for a line any more
+        if is_search:
             self._end_search()
         else:
             await self._open(self._main)
@@ -260,9 +274,9 @@ class SnifferApp(App[None]):
         self._fold(dict.fromkeys(sizes, fold))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave a slash to lines that are typed in, and to screens above."""
-        if action == "search":
-            return self.screen is self._base and not isinstance(self.focused, Input)
+        """Leave a slash to lines that are typed in, and it and Escape to screens above."""
+        if action in ("search", "back"):
+            return self.screen is self._base and not (action == "search" and isinstance(self.focused, Input))
         return super().check_action(action, parameters)
 
     def action_search(self) -> None:
