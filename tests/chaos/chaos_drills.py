@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -56,7 +57,9 @@ class Process:
         self.lines.append(line)
         verb, _, rest = line.partition(" ")
         number = rest.partition(" ")[0]
-        if number.isdecimal() and int(number) > self._highest.get(verb, -1):
+        if not number.isdecimal():
+            self._changed.notify_all()
+        elif int(number) > self._highest.get(verb, -1):
             self._highest[verb] = int(number)
             self._changed.notify_all()
 
@@ -65,6 +68,15 @@ class Process:
         with self._changed:
             self._changed.wait_for(lambda: self._has_ended or self._highest.get(verb, -1) >= at_least, TIMEOUT_S)
             assert self._highest.get(verb, -1) >= at_least, f"no {verb!r} of {at_least} in {self.lines[-20:]}"
+
+    def wait_for_words(self, words: str) -> None:
+        """Wait until the member has said this."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._has_ended or self._has_said(words), TIMEOUT_S)
+            assert self._has_said(words), f"no {words!r} in {self.lines[-20:]}"
+
+    def _has_said(self, words: str) -> bool:
+        return any(words in line for line in self.lines)
 
     def highest(self, verb: str) -> int:
         """The highest number that the member has said to have ``verb``; -1 when there is none."""
@@ -167,6 +179,17 @@ class OwnBroker:
     def kill(self) -> None:
         """End it as by a crash; its data stay."""
         self._run("kill-broker", "1")
+
+    def freeze(self) -> None:
+        """Have it stand still: connections stay, nothing is answered."""
+        os.kill(self._pid(), signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self._pid(), signal.SIGCONT)
+
+    def _pid(self) -> int:
+        return int((Path(self._environment["TESTBED_HOME"]) / "kafka/broker-1/pid").read_text())
 
     def start_again(self) -> None:
         """Start what was killed, and wait until it answers."""
