@@ -69,14 +69,19 @@ class Process:
             self._changed.wait_for(lambda: self._has_ended or self._highest.get(verb, -1) >= at_least, TIMEOUT_S)
             assert self._highest.get(verb, -1) >= at_least, f"no {verb!r} of {at_least} in {self.lines[-20:]}"
 
-    def wait_for_words(self, words: str) -> None:
-        """Wait until the member has said this."""
+    def wait_for_words(self, words: str, times: int = 1) -> None:
+        """Wait until the member has said this so often."""
         with self._changed:
-            self._changed.wait_for(lambda: self._has_ended or self._has_said(words), TIMEOUT_S)
-            assert self._has_said(words), f"no {words!r} in {self.lines[-20:]}"
+            self._changed.wait_for(lambda: self._has_ended or self._count(words) >= times, TIMEOUT_S)
+            assert self._count(words) >= times, f"no {words!r} in {self.lines[-20:]}"
 
-    def _has_said(self, words: str) -> bool:
-        return any(words in line for line in self.lines)
+    def count(self, words: str) -> int:
+        """How often the member has said this."""
+        with self._changed:
+            return self._count(words)
+
+    def _count(self, words: str) -> int:
+        return sum(words in line for line in self.lines)
 
     def highest(self, verb: str) -> int:
         """The highest number that the member has said to have ``verb``; -1 when there is none."""

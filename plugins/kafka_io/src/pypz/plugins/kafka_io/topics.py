@@ -243,7 +243,7 @@ class Topics:
         """
         wait = _Wait(timeout_s, self.sight)
         while True:
-            found = self.describe([name], wait.left())[name]
+            found = self.describe([name], wait.whole())[name]
             if found is None:
                 self._make(name, partitions, settings, wait)
             elif found.partitions < partitions:
@@ -288,12 +288,12 @@ class Topics:
     def delete(self, name: str, incarnation: str | None, timeout_s: float) -> None:
         """Delete that incarnation of a topic (None: whichever there is); returns when it is gone. Absent is done."""
         wait = _Wait(timeout_s, self.sight)
-        found = self.describe([name], wait.left())[name]
+        found = self.describe([name], wait.whole())[name]
         if found is None or incarnation not in (None, found.incarnation):
             return
         is_lost = self._delete(name, wait)
         while True:
-            now = self.describe([name], wait.left())[name]
+            now = self.describe([name], wait.whole())[name]
             if now is None or now.incarnation != found.incarnation:
                 return
             wait.pause(f"topic {name!r} to be gone")
@@ -361,6 +361,10 @@ class _Wait:
     def left(self) -> float:
         """Seconds left for one request, never less than 10 ms."""
         return min(max(0.01, self._deadline - time.monotonic()), 2 * REQUEST_S)
+
+    def whole(self) -> float:
+        """Seconds left for what asks again by itself, never less than 10 ms."""
+        return max(0.01, self._deadline - time.monotonic())
 
     def pause(self, what: str) -> None:
         """Sleep a little; raise TransportTimeoutError when the time is over."""
