@@ -22,6 +22,7 @@ from pypz.executors.pipeline.executor import PipelineExecutor
 from pypz.sniffer.__main__ import document_of
 from pypz.sniffer.feed import check_reach
 from pypz.sniffer.plan import levels, plan_of, reachable_locations, unset_places
+from pypz.sniffer.programs import PipelineSniffer
 from pypz.sniffer.viewer import PipelineSnifferViewer
 
 PROJECT = Path(__file__).parent / "project"
@@ -144,6 +145,19 @@ def test_a_variable_that_is_not_set_is_named_with_its_place_also_where_the_class
         monkeypatch.delenv(variables[0])
         assert [told.partition(":")[0] for told in unset_places(rebuilt)] == ["demo.reader.inp"]
         monkeypatch.delenv(variables[1])
+
+
+def test_ports_that_cannot_be_reached_are_told_while_the_others_are_watched(pipeline: TwoSteps, tmp_path: Path) -> None:
+    pipeline.reader.inp.set_parameter("channelLocation", f"local:{tmp_path}")
+    pipeline.writer.out.set_parameter("channelLocation", "kafka://$(env:PYPZ_NO_SUCH):9092")
+    sniffer = PipelineSniffer(pipeline)
+    assert sniffer.start()
+    try:
+        assert sniffer.sniff()["notice"].startswith(
+            "demo.writer.out: channelLocation: environment variable PYPZ_NO_SUCH is not set; set it"
+        )
+    finally:
+        sniffer.stop()
 
 
 def test_the_plan_goes_from_left_to_right_with_replicas_beside_their_principal(pipeline: TwoSteps) -> None:
