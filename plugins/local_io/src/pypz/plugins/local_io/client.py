@@ -178,10 +178,10 @@ class LocalClient:
     ) -> None:
         check_fence(connection, self.member, self.epoch)
         connection.executemany(
-            "INSERT INTO positions (channel, reading_group, partition, position, note) SELECT ?1, ?2, ?3, ?4, ?5"
-            " WHERE EXISTS (SELECT 1 FROM channels WHERE id = ?1)"
+            "INSERT INTO positions (channel, reading_group, partition, position, note) SELECT ?, ?, ?, ?, ?"
+            " WHERE EXISTS (SELECT 1 FROM channels WHERE id = ?)"
             " ON CONFLICT DO UPDATE SET position = excluded.position, note = excluded.note",
-            values,
+            [(*value, value[0]) for value in values],
         )
         if note is not None:
             connection.execute(

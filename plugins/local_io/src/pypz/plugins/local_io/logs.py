@@ -41,17 +41,17 @@ class LogTable:
         connection.execute(_TABLE)
         connection.execute(_INDEX)
         connection.executemany(
-            "INSERT INTO logs (pipeline, value) SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM streams WHERE pipeline = ?1)",
-            lines,
+            "INSERT INTO logs (pipeline, value) SELECT ?, ? WHERE EXISTS (SELECT 1 FROM streams WHERE pipeline = ?)",
+            [(pipeline, line, pipeline) for pipeline, line in lines],
         )
         self._until_pruned -= len(lines)
         if self._until_pruned <= 0:
             self._until_pruned = PRUNE_EVERY
             for pipeline in {line[0] for line in lines}:
                 connection.execute(
-                    "DELETE FROM logs WHERE pipeline = ?1 AND position <= (SELECT position FROM logs WHERE pipeline = ?1"
-                    " ORDER BY position DESC LIMIT 1 OFFSET ?2)",
-                    (pipeline, KEPT),
+                    "DELETE FROM logs WHERE pipeline = ? AND position <= (SELECT position FROM logs WHERE pipeline = ?"
+                    " ORDER BY position DESC LIMIT 1 OFFSET ?)",
+                    (pipeline, pipeline, KEPT),
                 )
 
 

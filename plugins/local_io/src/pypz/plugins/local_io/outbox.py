@@ -386,10 +386,10 @@ class Outbox:
             self._beats_until_pruned = PRUNE_EVERY
             for pipeline in {beat[0] for beat in beats}:
                 connection.execute(
-                    "DELETE FROM beats WHERE pipeline = ?1 AND position <= (SELECT position FROM beats WHERE pipeline = ?1"
-                    " ORDER BY position DESC LIMIT 1 OFFSET ?2) AND (position <= (SELECT MAX(position) FROM beats) - ?3"
-                    " OR position NOT IN (SELECT MAX(position) FROM beats WHERE pipeline = ?1 GROUP BY name))",
-                    (pipeline, BEATS_KEPT, LAST_BEATS_KEPT),
+                    "DELETE FROM beats WHERE pipeline = ? AND position <= (SELECT position FROM beats WHERE pipeline = ?"
+                    " ORDER BY position DESC LIMIT 1 OFFSET ?) AND (position <= (SELECT MAX(position) FROM beats) - ?"
+                    " OR position NOT IN (SELECT MAX(position) FROM beats WHERE pipeline = ? GROUP BY name))",
+                    (pipeline, pipeline, BEATS_KEPT, LAST_BEATS_KEPT, pipeline),
                 )
 
 
