@@ -42,6 +42,7 @@ class HelpScreen(ModalScreen[None]):
     HelpScreen { align: center middle; }
     HelpScreen VerticalScroll {
         width: 90%; max-width: 84; height: auto; max-height: 100%; border: round $primary; padding: 0 1;
+        scrollbar-size: 1 1;
     }
     """
 
