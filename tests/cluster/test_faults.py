@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 from drills import Bed, Ledger, Line, prepare
 
 from pypz.deployers.base import DeploymentState
+from pypz.deployers.k8s import DeploymentConflictException
 from pypz.deployers.k8s.api import ClusterApi
 from pypz.deployers.k8s.connection import load_configuration
 
@@ -66,6 +67,10 @@ def admin() -> Iterator[AdminClient]:
             future.result(30)
 
 
+def objects_of(api: ClusterApi) -> set[tuple[str, str]]:
+    return {(kind, found["metadata"]["name"]) for kind in KINDS for found in api.list(kind).items}
+
+
 def channels_of(admin: AdminClient, line: Line) -> set[str]:
     topics = admin.list_topics(timeout=30).topics
     return {t for t in topics if t.startswith(f"{line.name}.") and t.endswith(".input_port")}
@@ -78,7 +83,7 @@ def test_pods_are_lost_killed_refused_and_crash(line: Line, ledger: Ledger, admi
     ledger.wait_for(25_000)
 
     with line.fault(
-        "pod deleted", "DisruptionTarget", "copier: pod", "was told to end from outside; another one takes its place"
+        "pod deleted", '"exitCode": 130', "copier: pod", "was told to end from outside; another one takes its place"
     ):
         line.lose("copier")
     ledger.wait_for(30_000)
@@ -94,13 +99,13 @@ def test_pods_are_lost_killed_refused_and_crash(line: Line, ledger: Ledger, admi
     body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "2"}}}
     api._json("POST", quotas, body=body)
     ledger.open_gate(50_000)
-    with line.fault("quota", "exceeded quota: none", "copier waits: Job", "FailedCreate", "exceeded quota: none"):
-        line.lose("copier")
+    with line.fault("quota", "exceeded quota: none", "sink waits: Job", "FailedCreate", "exceeded quota: none"):
+        line.lose("sink")
     reasons = {status.name: status.reason for status in line.deployed.statuses(line.name)}
-    assert "exceeded quota: none" in reasons[f"{line.name}.copier"]
+    assert "exceeded quota: none" in reasons[f"{line.name}.sink"]
     api._json("DELETE", f"{quotas}/none")
     ledger.wait_for(50_000)
-    ledger.wait_for_start("copier", 3)
+    ledger.wait_for_start("sink", 3)
 
     ledger.order("copier", "init", "raise")
     ledger.open_gate(60_000)
@@ -143,7 +148,7 @@ def test_the_broker_the_api_server_and_the_kubelet_are_away(
     with line.fault("API server killed", "", "does not answer"), bed.killed("kube-apiserver"):
         ledger.wait_for(40_000)
     ledger.wait_for(50_000)
-    with line.fault("pod deleted after that", "DisruptionTarget", "copier: pod", "was told to end from outside"):
+    with line.fault("pod deleted after that", '"exitCode": 130', "copier: pod", "was told to end from outside"):
         line.lose("copier")
     ledger.open_gate(60_000)
     ledger.wait_for_start("copier", 2)
@@ -155,3 +160,41 @@ def test_the_broker_the_api_server_and_the_kubelet_are_away(
         line.wait_told("its node")
     line.end()
     assert channels_of(admin, line) == set()
+
+
+def test_the_deployer_is_killed_half_way_and_an_image_does_not_exist(
+    line: Line, ledger: Ledger, admin: AdminClient, pypz_image: str, tmp_path: Path
+) -> None:
+    before = objects_of(line.api)
+    ledger.open_gate(30_000)
+    line.deploy()
+    ledger.wait_for(30_000)
+
+    line.destroy()  # a user brings a new version out, and is killed while at it
+    ledger.open_gate(40_000)
+    made = line.deploy_and_be_killed(tmp_path)
+    assert len(made) == 1
+    (without, *_) = sorted({"source", "copier", "sink"} - made)
+    with pytest.raises(DeploymentConflictException, match=f"in part only .*, without .*{line.name}.{without}.*destroy"):
+        line.deploy()
+    with line.fault("deployer killed half way", "", "is there in part only, without", f"{line.name}.{without}"):
+        line.attach()
+    line.destroy()
+    assert objects_of(line.api) == before
+
+    line.set_images(sink="localhost/no-such-image:1")
+    ledger.open_gate(60_000)
+    with line.fault(
+        "image that does not exist", "ErrImagePull", "sink waits: pod", "ImagePull", "localhost/no-such-image:1"
+    ):
+        line.deploy()
+    ledger.wait_for_sent(60_000)  # the source works, and its records wait
+    reasons = {status.name: status.reason for status in line.deployed.statuses(line.name)}
+    assert "localhost/no-such-image:1" in reasons[f"{line.name}.sink"]
+    line.destroy()
+    line.set_images(sink=pypz_image)
+    line.deploy()
+    line.end()
+    assert channels_of(admin, line) == set()
+    line.destroy()
+    assert objects_of(line.api) == before
