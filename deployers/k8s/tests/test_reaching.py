@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import os
 import queue
+import shutil
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,7 +22,7 @@ from pypz.core.commons.errors import PypzError
 from pypz.core.specs.misc import BlankOperator
 from pypz.core.specs.pipeline import Pipeline
 from pypz.deployers.base import DeploymentState
-from pypz.deployers.k8s import DeploymentException, KubernetesDeployer, KubernetesParameter, watching
+from pypz.deployers.k8s import DeploymentException, KubernetesDeployer, KubernetesParameter, api, watching
 from pypz.deployers.k8s.api import ClusterApi
 from pypz.deployers.k8s.connection import load_configuration
 from pypz.deployers.k8s.deployments import Deployments
@@ -47,6 +50,20 @@ class SilentLine:
             for is_cut, _, _ in self._open:
                 is_cut.set()
             return len(self._open)
+
+    @contextlib.contextmanager
+    def cut(self) -> Iterator[None]:
+        """Let nothing of the connections that are open now arrive on either side, as when a cable is cut."""
+        if os.geteuid() != 0 or shutil.which("iptables") is None:
+            pytest.skip("a line is cut by iptables, which needs root")
+        ports = [str(client.getpeername()[1]) for _, client, _ in self._open]
+        ends = [(port, str(self.port)) for port in ports] + [(str(self.port), port) for port in ports]
+        rules = [["INPUT", "-p", "tcp", "--sport", one, "--dport", other, "-j", "DROP"] for one, other in ends]
+        with contextlib.ExitStack() as undo:
+            for rule in rules:
+                subprocess.run(["iptables", "-w", "-I", *rule], check=True)
+                undo.callback(subprocess.run, ["iptables", "-w", "-D", *rule], check=True)
+            yield
 
     def close(self) -> None:
         self._listener.close()
@@ -98,10 +115,15 @@ class One(Pipeline):
         self.waiting.set_parameter("kubernetes", KubernetesParameter(nodeSelector={"no": "node"}).__dict__)
 
 
+@pytest.mark.parametrize("how", ["swallowed", "cut"])
 def test_a_line_that_falls_silent_is_noticed_and_attach_goes_on(
-    kubeconfig: str, namespace: str, line: SilentLine, monkeypatch: pytest.MonkeyPatch
+    kubeconfig: str, namespace: str, line: SilentLine, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(watching, "WATCH_TIMEOUT_S", 1)
+    if how == "swallowed":  # by what answers for the other side: the watch's own time-out is left
+        monkeypatch.setattr(watching, "WATCH_TIMEOUT_S", 1)
+    else:  # the kernels ask each other
+        monkeypatch.setattr(watching, "WATCH_TIMEOUT_S", 600)
+        monkeypatch.setattr(api, "KEEPALIVE", (1, 1, 2))
     configuration = copy.copy(load_configuration(None, kubeconfig, True))
     configuration.host = f"https://127.0.0.1:{line.port}"
     told: queue.Queue[str] = queue.Queue()
@@ -114,26 +136,27 @@ def test_a_line_that_falls_silent_is_noticed_and_attach_goes_on(
     assert seen.get(timeout=30) is DeploymentState.Open
     assert "Unschedulable" in told.get(timeout=30)
 
-    assert line.fall_silent() > 0
-    near.destroy_operator("one.waiting", force=True, wait=True)
-
-    assert seen.get(timeout=60) is DeploymentState.NotExisting
-    attached.join(60)
-    assert not attached.is_alive()
+    with line.cut() if how == "cut" else contextlib.nullcontext():
+        if how == "swallowed":
+            assert line.fall_silent() > 0
+        near.destroy_operator("one.waiting", force=True, wait=True)
+        assert seen.get(timeout=60) is DeploymentState.NotExisting
+        attached.join(60)
+        assert not attached.is_alive()
     near.destroy("one", force=True, wait=True)
 
 
 def test_credentials_come_from_a_program_and_the_cluster_from_a_context(
     kubeconfig: str, namespace: str, tmp_path: Path
 ) -> None:
-    api = ClusterApi(load_configuration(None, kubeconfig, True), namespace)
+    cluster = ClusterApi(load_configuration(None, kubeconfig, True), namespace)
     base = f"/api/v1/namespaces/{namespace}/serviceaccounts"
     rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
     account, role, binding = rights_manifests("robot", namespace)
     for path, manifest in ((base, account), (f"{rbac}/roles", role), (f"{rbac}/rolebindings", binding)):
-        api._json("POST", path, body=manifest)
+        cluster._json("POST", path, body=manifest)
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    token = api._json("POST", f"{base}/robot/token", body=request)["status"]["token"]
+    token = cluster._json("POST", f"{base}/robot/token", body=request)["status"]["token"]
 
     kind = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
     (tmp_path / "answer.json").write_text(json.dumps({**kind, "status": {"token": token}}))

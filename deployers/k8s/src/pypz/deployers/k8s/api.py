@@ -7,6 +7,7 @@ Only the client's parts that have stayed the same over its releases are used, no
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import re
 import socket
@@ -27,6 +28,9 @@ CONNECT_TIMEOUT_S: Final = 10.0
 """Chosen: a server that does not take a connection within this time is told as absent."""
 READ_TIMEOUT_S: Final = 60.0
 """The server's own bound for requests that are no watches (kube-apiserver --request-timeout)."""
+KEEPALIVE: Final = (10, 5, 3)
+"""A connection on which nothing came for so many seconds is asked whether the other side is there, again after so many, so often,
+by the kernels of both sides: a line that was cut silently is noticed after 25 s. Chosen."""
 CONNECT_RETRIES: Final = 2
 FIELD_MANAGER: Final = "pypz"
 """Whose the fields are that we set (server-side apply)."""
@@ -110,6 +114,9 @@ class ClusterApi:
         self.namespace = namespace
         self.server = str(configuration.host).rstrip("/")
         self._configuration = configuration
+        if getattr(configuration, "socket_options", None) is None:
+            configuration = copy.copy(configuration)
+            configuration.socket_options = _socket_options()
         self._pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
 
     def create(self, manifest: Manifest) -> Manifest:
@@ -359,3 +366,11 @@ class ClusterApi:
 def _has_not_started(error: ApiError) -> bool:
     """Whether there is no log because its container waits to be started."""
     return error.status == 400 and "is waiting to start" in str(error)
+
+
+def _socket_options() -> list[tuple[int, int, int]]:
+    """Options of our connections, as far as the system has them."""
+    tcp = socket.IPPROTO_TCP
+    names = zip(("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"), KEEPALIVE, strict=True)
+    found = [(tcp, getattr(socket, name), value) for name, value in names if hasattr(socket, name)]
+    return [(tcp, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *found]
