@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.specs.pipeline import Pipeline
 from pypz.deployers.base import DeploymentState
-from pypz.deployers.k8s import KubernetesDeployer, KubernetesParameter
+from pypz.deployers.k8s import DeploymentConflictException, KubernetesDeployer, KubernetesParameter
 from pypz.deployers.k8s.api import ClusterApi
 from pypz.deployers.k8s.connection import load_configuration
 from pypz.deployers.k8s.deployments import Deployments
@@ -225,6 +225,8 @@ def test_scaled_up_and_down_with_records_under_way_nothing_is_lost_and_all_end(
     for members in (4, 2):
         if members == 2:
             die_while_scaling(api, kubeconfig, name)
+            with pytest.raises(DeploymentConflictException, match=rf"or that broke off; `pypz scale {name}\.worker 2`"):
+                deployer.restart_operator(f"{name}.worker")  # in which size?
         told: list[Any] = []
         scaled = deployer.scale_operator(f"{name}.worker", members, told.append)
         assert told == [scaled.plan]
@@ -243,7 +245,12 @@ def test_scaled_up_and_down_with_records_under_way_nothing_is_lost_and_all_end(
 
     attached.join(300)
     assert not attached.is_alive()
-    assert f"{name}.worker is being scaled: its members commit and stop, then as many as wanted start" in said
+    for members in (4, 2):
+        assert (
+            f"{name}.worker is being scaled to {members} members: its members commit and stop, then start anew" in said
+        )
+    assert f"{name}.worker is being restarted" not in "".join(said)
+    assert DeploymentState.Unhealthy not in {state for _, state in told_states}
     assert not [words for words in said if "from outside" in words]
     gone = {member for member, state in told_states if state is DeploymentState.NotExisting}
     assert gone == {f"{name}.worker_1", f"{name}.worker_2"}

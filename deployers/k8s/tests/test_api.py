@@ -187,6 +187,33 @@ def test_a_wait_ends_at_its_deadline() -> None:
             assert not watcher.wait_until(lambda: False, time.monotonic() + 0.05)
 
 
+def test_a_job_that_was_made_anew_is_not_missed_when_the_end_of_that_is_told_first() -> None:
+    job = {
+        "kind": "Job",
+        "metadata": {"name": "j", "uid": "1", "annotations": {"pypz.io/full-name": "p.o"}},
+        "spec": {},
+    }
+    owner: dict[str, Any] = {"metadata": {"annotations": {"pypz.io/scaling": json.dumps(job)}}}
+    with serving(listing("1", "j"), listing("2")) as server:
+        watcher = Watcher(api_of(server), "x=y", "ConfigMap", "Job", say=print)
+        watcher.objects["ConfigMap"]["p"] = owner
+        (gone,) = watcher.workloads
+        assert (gone["metadata"]["uid"], server.requests) == ("", [])
+        owner["metadata"]["annotations"] = {}
+        (to_come,) = watcher.workloads  # the server has it, its watch has not told so yet
+        assert to_come["metadata"]["uid"] == ""
+        watcher.objects["Job"]["j"] = job
+        assert watcher.workloads == [job]
+        watcher.objects["Job"].clear()
+        assert watcher.workloads == []
+        assert len(server.requests) == 1
+
+        owner["metadata"]["annotations"] = {"pypz.io/scaling": json.dumps(job)}
+        assert len(watcher.workloads) == 1
+        owner["metadata"]["annotations"] = {}
+        assert watcher.workloads == []  # the server does not have it either
+
+
 def test_the_token_of_the_kubeconfig_is_sent_and_never_told() -> None:
     with serving((401, {"message": "Unauthorized"})) as server:
         with pytest.raises(ApiError, match="Unauthorized: .*our token .* is wrong or has expired") as caught:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -529,6 +529,39 @@ def test_a_deployment_that_meets_a_foreign_object_is_rolled_back(api: ClusterApi
     assert objects_of(api) == before
 
 
+class OvertakenApi(ClusterApi):
+    """One of a deployer beside which somebody does something before it makes its second object."""
+
+    meanwhile: Callable[[], None]
+
+    def create(self, manifest: Manifest) -> Manifest:
+        if manifest["metadata"]["labels"]["pypz.io/instance-type"] == "config":
+            self.meanwhile()
+        return super().create(manifest)
+
+
+def test_a_deployment_that_is_overtaken_by_another_one_takes_nothing_of_it_away(
+    api: ClusterApi, kubeconfig: str, deployer: KubernetesDeployer
+) -> None:
+    there: set[str] = set()
+
+    def ids() -> set[str]:
+        found = [o["metadata"] for kind in KINDS for o in api.list(kind, selector_of("pipe")).items]
+        return {metadata["uid"] for metadata in found if "deletionTimestamp" not in metadata}
+
+    def deploy_anew() -> None:
+        deployer.destroy("pipe", force=True)
+        deployer.deploy(two("wait", "wait"))
+        there.update(ids())
+
+    overtaken = OvertakenApi(load_configuration(None, kubeconfig, True), api.namespace)
+    overtaken.meanwhile = deploy_anew
+    with pytest.raises(DeploymentException, match="already exists"):
+        Deployments(overtaken, print).create(plan_of(two("wait", "wait"), ExecutionMode.Standard, ()), wait=True)
+    assert len(there) == 6
+    assert ids() == there
+
+
 def test_destroying_by_force_does_not_wait_for_pods_that_will_not_end(
     api: ClusterApi, deployer: KubernetesDeployer
 ) -> None:
@@ -583,7 +616,7 @@ def test_a_restart_that_is_killed_half_way_is_waited_for_and_goes_on_when_it_is_
     (reader, _) = deployer.retrieve_pipeline_status("pipe")
     assert (reader.state, reader.reason) == (
         DeploymentState.Open,
-        "it is being scaled or restarted; if that broke off, do it once more",
+        "it is being restarted; if that broke off, do it once more",
     )
 
     told: list[tuple[str, DeploymentState]] = []

@@ -11,10 +11,12 @@ from pypz.deployers.base import DeploymentState
 from pypz.deployers.k8s.api import Manifest
 from pypz.deployers.k8s.states import (
     Group,
+    doing_of,
     exit_meaning,
     first_failed,
     groups_of,
     has_failed,
+    has_just_started,
     is_finished,
     job_failure,
     pod_failure,
@@ -310,17 +312,59 @@ def test_members_whose_job_is_gone_while_it_is_replaced_are_open_and_not_over() 
     (stand_in,) = with_kept([], [{"metadata": {}}, kept()])
     assert not is_finished(stand_in)
     assert states(stand_in) == [DeploymentState.Open] * 2
-    assert "scaled or restarted" in statuses_of([READER], [stand_in], [])[0].reason
+    assert (
+        statuses_of([READER], [stand_in], [])[0].reason == "it is being restarted; if that broke off, do it once more"
+    )
     assert statuses_of([READER], [stand_in], [pod(0, "Failed", **ended(130))])[0].restarts == 0
 
 
 def test_a_job_that_is_there_needs_nothing_in_its_place() -> None:
     there = job(completions=3)
-    assert with_kept([there], [kept()]) == [there]
+    assert [doing_of(found) for found in with_kept([there], [kept()])] == ["restarted"]
     assert with_kept([there], [None, {"metadata": {"annotations": {}}}]) == [there]
 
 
 def test_members_that_were_stopped_to_be_scaled_say_so_and_not_how_their_pods_ended() -> None:
-    (first, *_) = statuses_of([READER], [job(suspend=True, completions=3)], [pod(0, "Failed", **ended(130))])
+    stopped = job(suspend=True, completions=3)
+    (first, *_) = statuses_of([READER], [stopped], [pod(0, "Failed", **ended(130))])
     assert first.state is DeploymentState.Open
-    assert first.reason == "it is being scaled or restarted; if that broke off, do it once more"
+    assert first.reason == "it is being scaled, or was suspended; if that broke off, do it once more"
+    note = {"metadata": {"annotations": {"pypz.io/scaling-to": "pipe.reader=4"}}}
+    (first, *_) = statuses_of([READER], with_kept([stopped], [note]), [pod(0, "Failed", **ended(130))])
+    assert first.reason == "it is being scaled to 4 members; if that broke off, do it once more"
+
+
+def test_members_that_stop_run_until_they_have_stopped_and_say_what_for() -> None:
+    sick = running(started=True, ready=False)
+    one = pod(0, "Running", made="2026-01-01T00:00:00Z", probes=True, **sick)
+    one["metadata"]["deletionTimestamp"] = "2"
+    (first, *_) = statuses_of([READER], [job(completions=3)], [one])
+    assert (first.state, first.reason) == (DeploymentState.Running, "it was told to end; it commits and stops")
+    note = {"metadata": {"annotations": {"pypz.io/scaling-to": "pipe.reader=4"}}}
+    (first, *_) = statuses_of([READER], with_kept([job(suspend=True, completions=3)], [note]), [one])
+    assert (first.state, first.reason) == (
+        DeploymentState.Running,
+        "it is being scaled to 4 members; it commits and stops",
+    )
+    removed = job(completions=3)
+    removed["metadata"]["deletionTimestamp"] = "2"
+    (first, *_) = statuses_of([READER], [removed], [one])
+    assert first.reason == "it is being removed"
+    (first, *_) = statuses_of([READER], with_kept([removed], [kept()]), [one])
+    assert first.reason == "it is being restarted; it commits and stops"
+
+
+def test_a_pod_that_was_not_ready_yet_is_given_the_time_to_and_one_that_was_is_not() -> None:
+    def not_ready(since: str) -> Manifest:
+        sick = running(started=True, ready=False)
+        sick["containerStatuses"][0]["state"] = {"running": {"startedAt": "2026-01-01T00:00:05Z"}}
+        sick["conditions"] = [{"type": "ContainersReady", "status": "False", "lastTransitionTime": since}]
+        return pod(0, "Running", made="2026-01-01T00:00:00Z", probes=True, **sick)
+
+    fresh, sick = not_ready("2026-01-01T00:00:04Z"), not_ready("2026-01-01T00:00:09Z")
+    assert has_just_started(fresh)
+    assert not has_just_started(sick)
+    assert states_of([READER], [job()], [fresh], [fresh["metadata"]["uid"]])["pipe.reader"] is DeploymentState.Running
+    assert states_of([READER], [job()], [fresh])["pipe.reader"] is DeploymentState.Unhealthy
+    (first, *_) = statuses_of([READER], [job()], [fresh])
+    assert (first.state, first.reason) == (DeploymentState.Unhealthy, "it has started, and is not ready yet")

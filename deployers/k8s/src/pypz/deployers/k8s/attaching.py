@@ -11,9 +11,10 @@ from pypz.deployers.k8s.api import ApiError, ClusterApi, Manifest
 from pypz.deployers.k8s.plan import CONTAINER, ENDED_BECAUSE, FULL_NAME, JOB, owner_name, selector_of
 from pypz.deployers.k8s.states import (
     Group,
+    doing_of,
     first_failed,
     has_failed,
-    is_being_removed,
+    has_just_started,
     is_being_replaced,
     is_finished,
     is_over,
@@ -34,6 +35,9 @@ from pypz.deployers.k8s.watching import Watcher
 
 LAST_LINES: Final = 20
 """Lines of a failed pod's log that are shown. Chosen: a traceback's end and the error line."""
+READY_WITHIN_S: Final = 15.0
+"""Seconds from its start on in which a member that is not ready yet counts as running: as long as its probe takes to call it
+not ready later, three times 5 s."""
 LEEWAY_S: Final = 60.0
 """Seconds that the cluster gets beyond the pods' own grace period to tell that they have ended. Chosen."""
 NO_MEMBER: Final = "it is no member any more"
@@ -80,6 +84,10 @@ class Attachment:
         """Ids of Jobs whose failure was dealt with."""
         self._deadline: float | None = None
         """Monotonic time until which the rest must have ended, once a Job has failed."""
+        self._starts: dict[str, float] = {}
+        """Ids of pods that have not been ready yet, with the monotonic time at which that was first seen."""
+        self._replacements: dict[str, str] = {}
+        """Full names of operators that are being replaced, with how that was told."""
 
     def stay(self) -> bool:
         """Return when every member has completed, failed or gone; tells whether it has failed."""
@@ -88,6 +96,8 @@ class Attachment:
         ) as seen:
             self._tell_missing(seen)
             while True:
+                self._note_starts(seen)
+                self._tell_replacements(seen)
                 self._tell_news(seen)
                 self._tell_changes(seen)
                 self._tell_waits(seen)
@@ -95,13 +105,31 @@ class Attachment:
                 self._judge_failures(seen)
                 if self._is_all_over(seen):
                     break
-                if not seen.wait(self._deadline):
+                ends = [self._deadline] if self._deadline is not None else []
+                if not seen.wait(min([*ends, *self._ends_of_starts()], default=None)) and self._is_late():
                     names = ", ".join(self._unfinished())
                     self._say(f"{self._pipeline}: did not end in time: {names}; destroy ends them")
                     return True
         if self._states and all(s is DeploymentState.NotExisting for s in self._states.values()):
             self._say(f"{self._pipeline} was destroyed meanwhile")
         return self._deadline is not None
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _note_starts(self, seen: Watcher) -> None:
+        now = time.monotonic()
+        waited_for = [p["metadata"]["uid"] for p in seen.objects["Pod"].values() if has_just_started(p)]
+        self._starts = {uid: self._starts.get(uid, now) for uid in waited_for}
+
+    def _starting(self) -> list[str]:
+        now = time.monotonic()
+        return [uid for uid, since in self._starts.items() if now < since + READY_WITHIN_S]
+
+    def _ends_of_starts(self) -> list[float]:
+        """When those that are not ready yet will count as unhealthy."""
+        now = time.monotonic()
+        return [end for since in self._starts.values() if (end := since + READY_WITHIN_S) > now]
 
     def _tell_missing(self, seen: Watcher) -> None:
         """Tell of operators that have nothing on the cluster: the others may wait for them for ever."""
@@ -115,7 +143,7 @@ class Attachment:
     def _tell_news(self, seen: Watcher) -> None:
         jobs, pods = seen.workloads, seen.objects["Pod"].values()
         found: set[str] = set()
-        for status in statuses_of(self._groups, jobs, pods, seen.warnings):
+        for status in statuses_of(self._groups, jobs, pods, seen.warnings, self._starting()):
             if self._statuses.get(status.name) != (status.state, status.reason):
                 self._statuses[status.name] = status.state, status.reason
                 self._on_news(status)
@@ -159,20 +187,22 @@ class Attachment:
                 self._told_failures.add(pod["metadata"]["uid"])
                 what = f"{_full_name(pod)}: pod {pod['metadata']['name']}"
                 if was_told_to_end(pod) and is_being_replaced(job):
-                    if not is_being_removed(job):
-                        self._tell_replacement(job)
-                elif was_told_to_end(pod):
-                    self._say(f"{what} was told to end from outside; another one takes its place")
+                    continue  # told already
+                if was_told_to_end(pod):
+                    pause = ", after a pause of 10 s or more" if job["kind"] == JOB else ""  # the Job controller's own
+                    self._say(f"{what} was told to end from outside; another one takes its place{pause}")
                 else:
                     limit = job["spec"].get("backoffLimit")
                     bound = "" if limit is None else f", {limit} times at most"
                     self._say(f"{what} has failed: {pod_failure(pod)}; another one takes its place{bound}")
 
-    def _tell_replacement(self, job: Manifest) -> None:
-        told = (str(job["metadata"]["uid"]), "replaced")
-        if told not in self._told_waits:
-            self._told_waits.add(told)
-            self._say(f"{_full_name(job)} is being scaled: its members commit and stop, then as many as wanted start")
+    def _tell_replacements(self, seen: Watcher) -> None:
+        """Tell which operators are being scaled or restarted."""
+        found = {_full_name(job): doing_of(job) for job in seen.workloads if is_being_replaced(job) and doing_of(job)}
+        for name, how in found.items():
+            if self._replacements.get(name) != how:
+                self._say(f"{name} is being {how}: its members commit and stop, then start anew")
+        self._replacements = found
 
     def _judge_failures(self, seen: Watcher) -> None:
         """Tell why a Job has failed for good and end the others, unless somebody has restarted it."""
@@ -234,7 +264,7 @@ class Attachment:
         return all(is_over(s) for s in states_of(self._groups, jobs, seen.objects["Pod"].values()).values())
 
     def _found_states(self, seen: Watcher) -> dict[str, DeploymentState]:
-        return states_of(self._groups, seen.workloads, seen.objects["Pod"].values())
+        return states_of(self._groups, seen.workloads, seen.objects["Pod"].values(), self._starting())
 
     def _unfinished(self) -> list[str]:
         return [name for name, state in self._states.items() if not is_over(state)]

@@ -188,6 +188,7 @@ class KubernetesDeployer(Deployer):
 
         Raises:
             DeploymentNotFoundException: The operator is not deployed.
+            DeploymentConflictException: It is being scaled, or that broke off: `scale_operator` goes on with it.
         """
         self._deployments().restart_operator(operator_full_name, force, wait)
 

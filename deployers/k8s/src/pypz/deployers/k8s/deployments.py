@@ -23,6 +23,7 @@ from pypz.deployers.k8s.plan import (
     JOB,
     MANAGED_BY,
     PART_OF,
+    RUN,
     WORKLOADS_KEY,
     PipelinePlan,
     owner_name,
@@ -30,7 +31,7 @@ from pypz.deployers.k8s.plan import (
 )
 from pypz.deployers.k8s.refusals import explained
 from pypz.deployers.k8s.remains import remains_of
-from pypz.deployers.k8s.scaling import Rescaling, note_down
+from pypz.deployers.k8s.scaling import Rescaling, note_down, wanted_of
 from pypz.deployers.k8s.states import (
     Group,
     groups_of,
@@ -103,7 +104,9 @@ class Deployments:
 
     def config(self, pipeline: str) -> str | None:
         """The pipeline's DTO as YAML, secrets masked; None when it is not deployed."""
-        owner = self._owner(pipeline)
+        return self._config_of(self._owner(pipeline))
+
+    def _config_of(self, owner: Manifest | None) -> str | None:
         found = None if owner is None else self._api.get("ConfigMap", owner["data"]["config"])
         return None if found is None else str(found["data"][CONFIG_KEY])
 
@@ -138,7 +141,7 @@ class Deployments:
             if wait:
                 self._await_pods(plan.name, [m for m in dependents if m["kind"] in plan.workloads])
         except BaseException as error:
-            self._roll_back(plan.name, _kinds_of(owner), error)
+            self._roll_back(plan, owner, error)
             raise
 
     def compare(self, plan: PipelinePlan) -> DeploymentPlan:
@@ -161,7 +164,7 @@ class Deployments:
         kinds = _kinds_of(owner)
         if owner is None and not any(self._api.list(kind, selector_of(pipeline)).items for kind in kinds):
             raise self._not_found(pipeline)
-        left = self._remove(pipeline, kinds, force, wait)
+        left = self._remove(pipeline, owner, force, wait)
         if left:
             self._say(f"{pipeline}: {left}")
 
@@ -175,11 +178,12 @@ class Deployments:
 
     def statuses(self, pipeline: str) -> list[MemberStatus]:
         """State, reason and whereabouts of every member; empty when the pipeline is not deployed."""
-        config = self.config(pipeline)
+        owner = self._owner(pipeline)
+        config = self._config_of(owner)
         if config is None:
             return []
         groups = groups_of(config)
-        jobs, pods = self._workloads(pipeline, groups), self._pods(pipeline)
+        jobs, pods = with_kept(self._workloads(pipeline, groups), [owner]), self._pods(pipeline)
         is_well = all(s in _WELL for s in states_of(groups, jobs, pods).values())
         return statuses_of(groups, jobs, pods, Warnings() if is_well else self._warnings())
 
@@ -247,8 +251,19 @@ class Deployments:
                 seen.wait(time.monotonic() + LOOK_S)
 
     def restart_operator(self, full_name: str, force: bool, wait: bool) -> None:
-        """Make the Job of an operator anew: all its members start again, in the same run."""
+        """Make the Job of an operator anew: all its members start again, in the same run.
+
+        Raises:
+            DeploymentConflictException: It is being scaled, or that broke off.
+        """
         owner, job = self._owner(full_name.partition(".")[0]), self._job_of(full_name)
+        operator = str(job["metadata"]["annotations"][FULL_NAME])
+        wanted = wanted_of(owner, operator)
+        if wanted is not None:
+            raise DeploymentConflictException(
+                f"{operator} is being scaled to {wanted} members, or that broke off; `pypz scale {operator} {wanted}` goes on "
+                "with it, and starts all its members anew"
+            )
         if owner is not None:
             note_down(self._api, owner, job)  # whoever restarts it may die in between
         if job["metadata"]["uid"]:
@@ -266,8 +281,9 @@ class Deployments:
     def destroy_operator(self, full_name: str, force: bool, wait: bool) -> None:
         """Remove the Job of an operator with its pods."""
         job, owner = self._job_of(full_name), self._owner(full_name.partition(".")[0])
-        kept = kept_of(owner)
-        if owner is not None and kept is not None and kept["metadata"]["name"] == job["metadata"]["name"]:
+        kept, name = kept_of(owner), str(job["metadata"]["annotations"][FULL_NAME])
+        is_kept = kept is not None and kept["metadata"]["annotations"][FULL_NAME] == name
+        if owner is not None and (is_kept or wanted_of(owner, name) is not None):
             note_down(self._api, owner, None)
         if job["metadata"]["uid"]:
             self._remove_job(job, force, wait)
@@ -473,27 +489,37 @@ class Deployments:
                         f"last seen: {reason or 'nothing'}"
                     )
 
-    def _roll_back(self, pipeline: str, kinds: Sequence[str], cause: BaseException) -> None:
+    def _roll_back(self, plan: PipelinePlan, owner: Manifest, cause: BaseException) -> None:
         try:
-            self._remove(pipeline, kinds, force=True, wait=True)
+            self._remove(plan.name, owner, force=True, wait=True, run=plan.run)
         except DeploymentException as error:
-            cause.add_note(f"and what was made could not be removed: {error}; destroy({pipeline!r}) tries again")
+            cause.add_note(f"and what was made could not be removed: {error}; destroy({plan.name!r}) tries again")
 
-    def _remove(self, pipeline: str, kinds: Sequence[str], force: bool, wait: bool) -> str:
-        """Remove everything; tells what a pipeline that has not ended well leaves outside of the cluster."""
+    def _remove(self, pipeline: str, owner: Manifest | None, force: bool, wait: bool, run: str = "") -> str:
+        """Remove objects of a pipeline; tells what one that has not ended well leaves outside of the cluster.
+
+        Args:
+            pipeline: Its full name.
+            owner: Its ConfigMap, where there is one.
+            force: Kill its pods at once.
+            wait: Return only when nothing is left.
+            run: Only those of one deployment: somebody may have made another one in the meantime. Empty for all.
+        """
+        kinds = _kinds_of(owner)
         with Watcher(self._api, selector_of(pipeline), *kinds, say=self._say) as seen:
             configs = [c["data"][CONFIG_KEY] for c in seen.objects["ConfigMap"].values() if CONFIG_KEY in c["data"]]
             left = remains_of(configs[-1]) if configs and not all(map(has_completed, seen.workloads)) else ""
-            self._api.delete("ConfigMap", owner_name(pipeline))
+            if owner is not None:
+                self._api.delete("ConfigMap", owner["metadata"]["name"], uid=owner["metadata"]["uid"])
             # What the owner's deletion would reach a little later, or never when somebody has cut it off.
             for kind in (k for k in reversed(kinds) if k != "Pod"):
-                for name, found in seen.objects[kind].items():
+                for name, found in _of_run(run, seen.objects[kind].items()):
                     if "deletionTimestamp" not in found["metadata"]:
-                        self._api.delete(kind, name)
+                        self._api.delete(kind, name, uid=found["metadata"]["uid"])
             if wait:
-                self._await_nothing_left(pipeline, seen, force)
+                self._await_nothing_left(pipeline, seen, force, run)
             elif force:
-                self._kill(seen.objects["Pod"].values(), set())
+                self._kill((pod for _, pod in _of_run(run, seen.objects["Pod"].items())), set())
         return left
 
     def _remove_job(self, job: Manifest, force: bool, wait: bool) -> None:
@@ -515,31 +541,32 @@ class Deployments:
             elif not seen.wait_until(is_gone, time.monotonic() + (0 if force else _grace_s(job)) + LEEWAY_S):
                 raise DeploymentException(f"{kind} {name} was not removed in time; {self._remainder(seen)}")
 
-    def _await_nothing_left(self, pipeline: str, seen: Watcher, force: bool) -> None:
+    def _await_nothing_left(self, pipeline: str, seen: Watcher, force: bool, run: str = "") -> None:
         killed: set[str] = set()
 
         def is_nothing_left() -> bool:
             if force:
-                self._kill(seen.objects["Pod"].values(), killed)
-            return not any(seen.objects.values())
+                self._kill((pod for _, pod in _of_run(run, seen.objects["Pod"].items())), killed)
+            return not any(True for objects in seen.objects.values() for _ in _of_run(run, objects.items()))
 
         grace_s = 0 if force else max((_grace_s(j) for j in seen.workloads), default=0)
         if not seen.wait_until(is_nothing_left, time.monotonic() + grace_s + LEEWAY_S):
-            raise DeploymentException(f"{pipeline} was not removed in time; {self._remainder(seen)}")
+            raise DeploymentException(f"{pipeline} was not removed in time; {self._remainder(seen, run)}")
 
     def _kill(self, pods: Iterable[Manifest], killed: set[str]) -> None:
         for pod in pods:
             if pod["metadata"]["uid"] not in killed:
                 killed.add(pod["metadata"]["uid"])
-                self._api.delete("Pod", pod["metadata"]["name"], grace_s=0, propagation="Background")
+                metadata = pod["metadata"]
+                self._api.delete("Pod", metadata["name"], grace_s=0, propagation="Background", uid=metadata["uid"])
 
-    def _remainder(self, seen: Watcher) -> str:
+    def _remainder(self, seen: Watcher, run: str = "") -> str:
         left = [
             f"{kind} {name}"
             + (f" ({waiting_reason(o) or o.get('status', {}).get('phase')})" if kind == "Pod" else "")
             + (f" (finalizers: {', '.join(o['metadata']['finalizers'])})" if o["metadata"].get("finalizers") else "")
             for kind, objects in seen.objects.items()
-            for name, o in objects.items()
+            for name, o in _of_run(run, objects.items())
         ]
         return f"left: {'; '.join(left) or 'nothing'}"
 
@@ -548,6 +575,11 @@ def _kinds_of(owner: Manifest | None) -> tuple[str, ...]:
     """Kinds of all objects of a deployment, as its owner says."""
     workloads = JOB if owner is None else str(owner.get("data", {}).get(WORKLOADS_KEY, JOB))
     return ("ConfigMap", "Secret", *workloads.split(","), "Pod")
+
+
+def _of_run(run: str, found: Iterable[tuple[str, Manifest]]) -> list[tuple[str, Manifest]]:
+    """Of objects by name those that one deployment has made; all of them where no run is named."""
+    return [(name, o) for name, o in found if run in ("", o["metadata"].get("annotations", {}).get(RUN))]
 
 
 def _grace_s(job: Manifest) -> int:

@@ -2,7 +2,8 @@
 
 Its Job is suspended, so that all members commit and stop; the core hands their partitions over; then a Job of the new size
 takes its place. What fails before the hand-over lets the old Job go on. A deployer that dies in between leaves a Job that is
-suspended, or its manifest in an annotation of the pipeline's ConfigMap: scaling once more goes on from there.
+suspended, or its manifest in an annotation of the pipeline's ConfigMap: scaling once more goes on from there. Nothing else may
+start its members meanwhile: whether their partitions were handed over is known from the channels only.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from pypz.deployers.k8s.plan import (
     FULL_NAME,
     RUN,
     SCALING,
+    SCALING_TO,
     PipelinePlan,
     job_name,
     owner_name,
@@ -91,13 +93,17 @@ class Rescaling:
             DeploymentException: Its members did not stop in time; they go on.
         """
         owner, job, is_gone, config = self._found()
-        note_down(self._api, owner, job)  # first of all: without the right to do so nothing is touched
+        before = wanted_of(owner, self._full_name)
+        is_open = is_gone or before is not None  # an earlier one broke off, perhaps behind its hand-over
+        # First of all: without the right to do so nothing is touched.
+        note_down(self._api, owner, job, self._members)
         is_handed_over = is_stopped = False
         try:
             with self._opened(config, job) as (scaling, described):
                 plan = scaling.plan()
                 on_plan(plan)
                 if not plan.is_needed and not self._is_unfinished(job, is_gone):
+                    is_open = False
                     return Scaled(plan, scaling.generation(), {})
                 is_stopped = True
                 if not is_gone:
@@ -106,10 +112,10 @@ class Rescaling:
             is_handed_over = True
             self._start(owner, job, is_gone, described)
         finally:
-            if not is_handed_over and is_stopped and not is_gone:
+            if not is_handed_over and is_stopped and not is_open:
                 self._api.patch("Job", job["metadata"]["name"], {"spec": {"suspend": False}})
-            if not is_gone and not is_handed_over:
-                note_down(self._api, owner, None)
+            if not is_handed_over:
+                note_down(self._api, owner, job if is_open else None, before)
         return scaled
 
     # --- below ---
@@ -263,12 +269,28 @@ class Rescaling:
                 self._api.delete("ConfigMap", name)
 
 
-def note_down(api: ClusterApi, owner: Manifest, job: Manifest | None) -> None:
-    """Keep the manifest of a Job with its pipeline, as long as it may be gone; None: it is there again.
+def note_down(api: ClusterApi, owner: Manifest, job: Manifest | None, members: int | None = None) -> None:
+    """Keep the manifest of a Job with its pipeline, as long as it may be gone.
 
     One that is too large is not kept: then what dies half way leaves the pipeline to be deployed anew.
+
+    Args:
+        api: The namespace.
+        owner: The pipeline's ConfigMap.
+        job: The Job; None: it is there again.
+        members: How many it is about to have, where it is being scaled.
     """
     kept = None if job is None else json.dumps(renewed(job))
     if kept is not None and len(kept.encode()) > MAX_KEPT_BYTES:
         kept = None
-    api.patch("ConfigMap", owner["metadata"]["name"], {"metadata": {"annotations": {SCALING: kept}}})
+    wanted = None if job is None or members is None else f"{job['metadata']['annotations'][FULL_NAME]}={members}"
+    api.patch(
+        "ConfigMap", owner["metadata"]["name"], {"metadata": {"annotations": {SCALING: kept, SCALING_TO: wanted}}}
+    )
+
+
+def wanted_of(owner: Manifest | None, full_name: str) -> int | None:
+    """How many members an operator is about to have whose scaling is under way or broke off; None where there is none."""
+    told = "" if owner is None else str(owner["metadata"].get("annotations", {}).get(SCALING_TO, ""))
+    name, _, members = told.rpartition("=")
+    return int(members) if name == full_name else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,15 +12,14 @@ import yaml
 
 from pypz.deployers.base import DeploymentState, MemberStatus
 from pypz.deployers.k8s.api import Manifest
-from pypz.deployers.k8s.plan import CONTAINER, DEPLOYMENT, ENDED_BECAUSE, FULL_NAME, INDEX, JOB, SCALING
+from pypz.deployers.k8s.plan import CONTAINER, DEPLOYMENT, ENDED_BECAUSE, FULL_NAME, INDEX, JOB, SCALING, SCALING_TO
 from pypz.deployers.k8s.warnings import NO_LOGIN, NOT_READY, NOT_STARTED, REFUSED, Warnings
 from pypz.executors.commons import ExitCodes
 
 NO_WARNINGS: Final = Warnings()
 _SETTLING: Final = ("ContainerCreating", "PodInitializing")
 """Reasons for which every healthy pod waits for a moment."""
-_BEING_REMOVED: Final = "it is being removed, or restarted"
-_BEING_REPLACED: Final = "it is being scaled or restarted; if that broke off, do it once more"
+_STOPPING: Final = "it commits and stops"
 
 
 @dataclass(frozen=True)
@@ -71,17 +70,43 @@ def kept_of(owner: Manifest | None) -> Manifest | None:
 
 
 def with_kept(jobs: list[Manifest], owners: Iterable[Manifest | None]) -> list[Manifest]:
-    """The Jobs, and for one that is gone for a moment, between its removal and the making of the next, one without pods.
+    """The Jobs; one that is being scaled or restarted is marked with that (`doing_of`), and for one that is gone for a moment,
+    between its removal and the making of the next, there is one without pods.
 
     Args:
         jobs: Those that are there.
         owners: ConfigMaps, among them that of the pipeline.
     """
-    kept = next(filter(None, map(kept_of, owners)), None)
-    if kept is None or any(job["metadata"]["name"] == kept["metadata"]["name"] for job in jobs):
+    notes = [owner["metadata"].get("annotations") or {} for owner in owners if owner is not None]
+    note = next((n for n in notes if n.get(SCALING) or n.get(SCALING_TO)), None)
+    if note is None:
         return jobs
+    kept = dict(json.loads(note[SCALING])) if note.get(SCALING) else None
+    name, _, members = str(note.get(SCALING_TO) or "").rpartition("=")
+    name = name or (kept or {})["metadata"]["annotations"][FULL_NAME]
+    how = f"scaled to {members} members" if members else "restarted"
+    found = [
+        _marked(job, how) if job["metadata"].get("annotations", {}).get(FULL_NAME) == name else job for job in jobs
+    ]
+    if kept is None or any(job["metadata"]["name"] == kept["metadata"]["name"] for job in jobs):
+        return found
+    return [*found, _marked(without_pods(kept), how)]
+
+
+def without_pods(kept: Manifest) -> Manifest:
+    """Stand in for a Job or Deployment that is gone for a moment."""
     off = {"suspend": True} if kept["kind"] == JOB else {}
-    return [*jobs, {**kept, "metadata": {**kept["metadata"], "uid": ""}, "spec": {**kept["spec"], **off}}]
+    return {**kept, "metadata": {**kept["metadata"], "uid": ""}, "spec": {**kept["spec"], **off}}
+
+
+def _marked(job: Manifest, how: str) -> Manifest:
+    metadata = job["metadata"]
+    return {**job, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), SCALING: how}}}
+
+
+def doing_of(job: Manifest) -> str:
+    """What is being done to a Job of `with_kept`, such as ``restarted`` or ``scaled to 4 members``; empty for nothing."""
+    return str(job["metadata"].get("annotations", {}).get(SCALING, ""))
 
 
 def is_being_removed(job: Manifest) -> bool:
@@ -132,18 +157,25 @@ def size_of(job: Manifest) -> int:
 
 
 def states_of(
-    groups: Iterable[Group], jobs: Iterable[Manifest], pods: Iterable[Manifest]
+    groups: Iterable[Group],
+    jobs: Iterable[Manifest],
+    pods: Iterable[Manifest],
+    starting: Collection[str] = (),
 ) -> dict[str, DeploymentState]:
-    """State of every member by its full name."""
+    """State of every member by its full name; ids of pods in ``starting`` are given the time to become ready."""
     members = _members(groups, jobs, pods)
-    return {name: _member_state(job, own[-1] if own else None, index) for name, job, own, index in members}
+    return {name: _member_state(job, own[-1] if own else None, index, starting) for name, job, own, index in members}
 
 
 def statuses_of(
-    groups: Iterable[Group], jobs: Iterable[Manifest], pods: Iterable[Manifest], warnings: Warnings = NO_WARNINGS
+    groups: Iterable[Group],
+    jobs: Iterable[Manifest],
+    pods: Iterable[Manifest],
+    warnings: Warnings = NO_WARNINGS,
+    starting: Collection[str] = (),
 ) -> list[MemberStatus]:
-    """State, reason and whereabouts of every member."""
-    return [_member_status(*member, warnings) for member in _members(groups, jobs, pods)]
+    """State, reason and whereabouts of every member; ``starting`` as in `states_of`."""
+    return [_member_status(*member, warnings, starting) for member in _members(groups, jobs, pods)]
 
 
 def _members(
@@ -163,22 +195,30 @@ def _members(
 
 
 def _member_status(
-    name: str, job: Manifest | None, pods: Sequence[Manifest], index: int, warnings: Warnings
+    name: str,
+    job: Manifest | None,
+    pods: Sequence[Manifest],
+    index: int,
+    warnings: Warnings,
+    starting: Collection[str],
 ) -> MemberStatus:
     pod = pods[-1] if pods else None
-    state = _member_state(job, pod, index)
+    state = _member_state(job, pod, index, starting)
     if job is not None and state is DeploymentState.Open and is_being_replaced(job):
-        return MemberStatus(name, state, _BEING_REMOVED if is_being_removed(job) else _BEING_REPLACED)
+        return MemberStatus(name, state, _replacement(job, "if that broke off, do it once more"))
     if pod is None:
         if job is None:
             return MemberStatus(name, state, "it has no Job: destroyed alone, or its deployment broke off")
         return MemberStatus(
             name, state, job_failure(job) or (refusal(job, pods, warnings) if not is_over(state) else "")
         )
+    is_stopping = job is not None and is_being_replaced(job) and not is_over(state)
     return MemberStatus(
         name,
         state,
-        (refusal(job, pods, warnings) if state is DeploymentState.Open else "") or member_reason(job, pod, warnings),
+        (_replacement(job, _STOPPING) if job is not None and is_stopping else "")
+        or (refusal(job, pods, warnings) if state is DeploymentState.Open else "")
+        or member_reason(job, pod, warnings),
         restarts=len(pods) - 1 + restarts_in_place(pod),
         host=str(pod["spec"].get("nodeName", "")),
         since_utc=_seconds(pod["metadata"].get("creationTimestamp")),
@@ -189,6 +229,14 @@ def has_log(pod: Manifest) -> bool:
     """Whether the operator's own container has started, now or before."""
     told = pod.get("status", {}).get("containerStatuses") or []
     return any(c["name"] == CONTAINER and ("waiting" not in c.get("state", {}) or c.get("lastState")) for c in told)
+
+
+def _replacement(job: Manifest, then: str) -> str:
+    """Why the members of a Job that `is_being_replaced` stop, and what comes then."""
+    how = doing_of(job)
+    if not how and is_being_removed(job):
+        return "it is being removed"
+    return f"it is being {how or 'scaled, or was suspended'}; {then}"
 
 
 def restarts_in_place(pod: Manifest) -> int:
@@ -231,7 +279,15 @@ def member_reason(job: Manifest | None, pod: Manifest, warnings: Warnings = NO_W
     if pod.get("status", {}).get("phase") == "Failed":
         because = "" if job is None else job["metadata"].get("annotations", {}).get(ENDED_BECAUSE, "")
         return f"ended because {because}" if because and was_told_to_end(pod) else pod_failure(pod)
-    return waiting_reason(pod, warnings)
+    return waiting_reason(pod, warnings) or _passing_reason(pod)
+
+
+def _passing_reason(pod: Manifest) -> str:
+    """What a pod is about that does what it should."""
+    if pod.get("status", {}).get("phase") == "Running" and "deletionTimestamp" in pod["metadata"]:
+        return f"it was told to end; {_STOPPING}"
+    is_starting = pod_state(pod) is DeploymentState.Unhealthy and has_just_started(pod)
+    return "it has started, and is not ready yet" if is_starting else ""
 
 
 def _seconds(timestamp: str | None) -> float | None:
@@ -269,10 +325,12 @@ def is_ended(job: Manifest) -> bool:
     return ENDED_BECAUSE in job["metadata"].get("annotations", {}) and bool(is_off)
 
 
-def _member_state(job: Manifest | None, pod: Manifest | None, index: int) -> DeploymentState:
+def _member_state(job: Manifest | None, pod: Manifest | None, index: int, starting: Collection[str]) -> DeploymentState:
     if job is None:
         return DeploymentState.NotExisting
     state = None if pod is None else pod_state(pod)
+    if pod is not None and state is DeploymentState.Unhealthy and pod["metadata"]["uid"] in starting:
+        state = DeploymentState.Running
     if state is not None and (state is not DeploymentState.Failed or has_failed(job) or is_ended(job)):
         return state
     if index in _indexes(job.get("status", {}).get("completedIndexes", "")):
@@ -302,6 +360,8 @@ def pod_state(pod: Manifest) -> DeploymentState:
     is_probed = container.get("startupProbe") and container.get("readinessProbe")
     if _is_node_silent(pod):
         return DeploymentState.Unhealthy
+    if "deletionTimestamp" in pod["metadata"]:  # it stops, and is asked for nothing any more
+        return DeploymentState.Running
     if is_probed and told.get("started") and not told.get("ready") and "terminated" not in told.get("state", {}):
         return DeploymentState.Unhealthy
     return DeploymentState.Running
@@ -330,6 +390,16 @@ def waiting_reason(pod: Manifest, warnings: Warnings = NO_WARNINGS) -> str:
         # It has started, so what is told of its start-up is over: slow starts are no news.
         return "" if "Startup probe" in told else told
     return ""
+
+
+def has_just_started(pod: Manifest) -> bool:
+    """Whether a pod has not been ready yet since its operator's last start, as far as the cluster tells."""
+    status = pod.get("status", {})
+    told: Manifest = next((c for c in status.get("containerStatuses") or [] if c["name"] == CONTAINER), {})
+    since = str((told.get("state", {}).get("running") or {}).get("startedAt") or "")
+    ready: Manifest = next((c for c in status.get("conditions") or [] if c["type"] == "ContainersReady"), {})
+    is_waited_for = bool(told.get("started")) and not told.get("ready") and ready.get("status") == "False"
+    return is_waited_for and bool(since) and str(ready.get("lastTransitionTime") or "") <= since
 
 
 def _is_node_silent(pod: Manifest) -> bool:

@@ -11,12 +11,13 @@ from typing import Final, NamedTuple, Self
 
 from pypz.deployers.k8s.api import ApiError, ClusterApi, Listing, Manifest, WatchStream
 from pypz.deployers.k8s.plan import DEPLOYMENT, JOB
-from pypz.deployers.k8s.states import with_kept
+from pypz.deployers.k8s.states import kept_of, with_kept, without_pods
 from pypz.deployers.k8s.warnings import WARNINGS, Warnings
 from pypz.utils.k8s.errors import DeploymentException
 
-WATCH_TIMEOUT_S: Final = 60
-"""Seconds of one watch request: a connection that died silently is noticed after this and 10 s more. Chosen."""
+WATCH_TIMEOUT_S: Final = 20
+"""Seconds of one watch request: a server that stands still is noticed after this and 10 s more; a line that was cut before that
+(`api.KEEPALIVE`). A request for each kind in this time is less than a server notices. Chosen."""
 GIVE_UP_AFTER_S: Final = 300.0
 """Seconds without any answer of the server after which a watcher fails. Chosen: a control plane's upgrade."""
 SHORTEST_WATCH_S: Final = 0.2
@@ -56,7 +57,8 @@ class Watcher:
         self._is_over = threading.Event()
         self._lock = threading.Lock()
         self._streams: dict[str, WatchStream] = {}
-        self._unsynced = set(kinds)
+        self._kept: Manifest | None = None
+        """What was being replaced when we last looked."""
 
     def __enter__(self) -> Self:
         """Start watching; returns when every kind is listed.
@@ -110,7 +112,26 @@ class Watcher:
     def workloads(self) -> list[Manifest]:
         """All objects that make pods, of the kinds that are watched; where ConfigMaps are, also one that is being replaced."""
         found = [one for kind in (JOB, DEPLOYMENT) for one in self.objects.get(kind, {}).values()]
-        return with_kept(found, self.objects.get("ConfigMap", {}).values())
+        owners = self.objects.get("ConfigMap", {}).values()
+        kept = next(filter(None, map(kept_of, owners)), None)
+        if kept is None and self._kept is not None and self._is_to_come(self._kept):
+            return [*found, without_pods(self._kept)]
+        self._kept = kept
+        return with_kept(found, owners)
+
+    def _is_to_come(self, kept: Manifest) -> bool:
+        """Whether an object is there that we have not been told of yet, though we know already that its replacement is over:
+        each kind has a stream of its own.
+        """
+        kind, name = kept["kind"], kept["metadata"]["name"]
+        if name in self.objects.get(kind, {}):
+            return False
+        try:
+            return any(one["metadata"]["name"] == name for one in self._api.list(kind, self._selector).items)
+        except ApiError as error:
+            if error.status:
+                raise
+            return True  # no answer: as before, until the watches go on
 
     @property
     def warnings(self) -> Warnings:
