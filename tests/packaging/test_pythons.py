@@ -23,11 +23,17 @@ QUICK: Final = (
     "core/tests/codecs",
     "core/tests/specs",
     "examples/hello_world",
+    "plugins/local_io/tests/test_local.py",
 )
 """What tells most of a Python in a few seconds."""
 LEFT_OUT: Final = ("--deselect=core/tests/contract/test_state_machine.py",)
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not os.environ.get("PYPZ_PYTHONS"), reason="PYPZ_PYTHONS is not set: other Pythons are tried then"
+    ),
+]
 
 
 def find_python(version: str) -> Path | None:
