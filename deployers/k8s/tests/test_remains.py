@@ -42,6 +42,15 @@ def test_a_location_that_takes_more_than_its_address_is_left_to_the_pipelines_ow
     assert "--location" not in told
 
 
+@pytest.mark.parametrize("location", ["localhost:9092", "10.0.0.1:9092,10.0.0.2:9092", "broker:9092,other:9092"])
+def test_a_location_that_names_no_transport_is_left_to_the_pipelines_own_ports(location: str) -> None:
+    bare = without_options()
+    bare.set_parameter(">>channelLocation", location)
+    assert "`pypz retire PIPELINE --all`, with its code and parameters" in remains_of(str(bare))
+    bare.set_parameter(">>channelLocation", "local:///data")
+    assert "`pypz retire letters --all --location local:///data`" in remains_of(str(bare))
+
+
 @pytest.mark.cluster
 @pytest.mark.slow
 def test_they_are_told_by_attach_status_and_destroy_and_not_of_what_ended_well(

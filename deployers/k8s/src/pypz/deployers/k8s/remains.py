@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 from pypz.deployers.k8s.touching import Channel, shape_of
 
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?!\d+(,|$))")
+"""Beginning of a location that names its transport; ``localhost:9092`` does not."""
 SHOWN: Final = 3
 """Names of channels that are told at a location. Chosen: enough to know them by."""
 
@@ -27,7 +30,8 @@ def remains_of(config: str) -> str:
     if not places:
         return ""
     told = "; ".join(f"{_names(channels)} at {location}" for location, channels in places.items())
-    if any(channel.has_options or "*" in channel.location for channel in shape.channels.values()):
+    # What only the port's own class or parameters make an address of cannot be reached by the location alone.
+    if any(c.has_options or "*" in c.location or not _SCHEME.match(c.location) for c in shape.channels.values()):
         ways = "`pypz retire PIPELINE --all`, with its code and parameters as for `pypz deploy`,"
     else:
         ways = " and ".join(f"`pypz retire {shape.status} --all --location {location}`" for location in places)
