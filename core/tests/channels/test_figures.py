@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +27,46 @@ class Watcher:
     def pypz_channel_status(self, status: ChannelStatus) -> None:
         if status.port.direction == "in":
             self.lags.append((status.lag_entries, status.lag_records))
+
+
+def test_figures_that_are_told_later_are_newer_also_where_the_clock_is_set_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Viewers take the newest of figures with equal counts: lag would stand still for an hour."""
+    bed = Bed()
+    ahead_s = [0.0]
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + ahead_s[0])
+    told: list[tuple[float, int | None, int]] = []
+    has_told = threading.Event()
+
+    class Moments:
+        @hookimpl
+        def pypz_channel_status(self, status: ChannelStatus) -> None:
+            if status.port.direction == "in":
+                told.append((status.at_utc, status.lag_records, status.records))
+                has_told.set()
+
+    def give(giver: Giver) -> bool:
+        giver.output_port.send(list(range(10)))
+        return True
+
+    def take(taker: Any) -> None:
+        bed.take(taker)
+        if len(bed.got) == 10:
+            assert has_told.wait(20)
+            ahead_s[0] = -3_600.0
+
+    host = PluginHost()
+    host.register(Moments(), "moments")
+    assert set(PipelineExecutor(bed.pair(give, take), host=host).start().values()) == {0}
+    assert host.flush(20)
+    assert ahead_s[0] < 0
+    assert told[-1][1:] == (0, 10)
+    assert [moment for moment, *_ in told] == sorted({moment for moment, *_ in told})
+    assert len(told) > 1
+    bed.keeper.close()
+    host.close()
 
 
 @pytest.mark.parametrize("error", [TransportError("offsets: no answer"), ValueError("its author's mistake")])

@@ -7,6 +7,7 @@ the answer of a transport, keeps an eye on threads or tells observers goes by th
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -58,6 +59,22 @@ LONGEST_WAIT_S: Final = threading.TIMEOUT_MAX
 """Seconds that a wait with a time-out may take at most (Python's own bound)."""
 
 PROCESS_CLOCK: Final = Clock()
+
+_stamping: Final = threading.Lock()
+_last_stamp = 0.0
+
+
+def growing_utc() -> float:
+    """Give seconds since 1970 by this machine's clock, later than any given before: what was told last is known as the newest.
+
+    Where the clock is set back, moments stand nearly still until it has caught up.
+    """
+    global _last_stamp
+    with _stamping:
+        _last_stamp = max(time.time(), math.nextafter(_last_stamp, math.inf))
+        return _last_stamp
+
+
 """The clock of every run that is given no other."""
 
 

@@ -183,7 +183,7 @@ class ChannelStatus(Event):
     waits_for: str = ""
     """For whom or what the port waits now, in words; empty when for nobody."""
     at_utc: float = 0.0
-    """Seconds since 1970 by the member's own clock; for display only."""
+    """Seconds since 1970 by the member's own clock; grows with each that a process tells, also where its clock is set back."""
     partitions: tuple[int, ...] = ()
     """Output ports: all of the channel; input ports: those that this member reads, the first 32 of them."""
     positions: tuple[str, ...] = ()

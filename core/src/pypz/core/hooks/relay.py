@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pypz.core.channels.spi import StatusStream, keeps_logs
+from pypz.core.commons.clock import growing_utc
 from pypz.core.hooks.events import EVENT_VERSION, ChannelStatus, ErrorInfo, LogRecord, OperatorRef, PortRef
 from pypz.core.hooks.loader import say
 from pypz.core.hooks.spec import hookimpl
@@ -124,7 +125,7 @@ class Relay:
 
     def _fact(self, operator: OperatorRef, key: str, values: Mapping[str, Any]) -> None:
         if self._is_mine(operator):
-            value = _bytes({"at_utc": time.time(), **values})
+            value = _bytes({"at_utc": growing_utc(), **values})
             for lane in self._lanes:
                 lane.fact(key, value)
 

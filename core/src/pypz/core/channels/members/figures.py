@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from pypz.core.channels import pool
 from pypz.core.channels.ends.client_loop import ClientLoop
 from pypz.core.channels.ends.reader import InputEnd
 from pypz.core.channels.members.membership import Membership, PortEnds
+from pypz.core.commons.clock import growing_utc
 from pypz.core.commons.errors import ChannelGoneError
 from pypz.core.hooks.events import ChannelStatus
 
@@ -80,7 +80,7 @@ class Figures:
                 out.records,
                 out.blocks,
                 out.size_bytes,
-                at_utc=time.time(),
+                at_utc=growing_utc(),
                 partitions=tuple(range(out.info.partitions)[:PARTITIONS_TOLD]),
             )
             for name, out in ends.outputs.items()
@@ -103,7 +103,7 @@ class Figures:
             entries,
             records,
             waits_for,
-            time.time(),
+            growing_utc(),
             tuple(places),
             tuple(places.values()),
             in_hand,
