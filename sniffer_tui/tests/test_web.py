@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -57,6 +58,27 @@ async def test_without_the_token_nothing_is_answered(address: str, browser: aioh
             async with browser.get(f"{base_of(address)}{place}{token}") as answer:
                 assert (answer.status, answer.headers.get("Set-Cookie")) == (403, None), f"{place}{token}"
                 assert "open the address" in await answer.text()
+
+
+def test_requests_that_are_none_are_refused_without_a_word_on_stderr(
+    server: subprocess.Popen[str], address: str
+) -> None:
+    base = base_of(address)
+    host = base.removeprefix("http://")
+    port = int(host.rpartition(":")[2])
+    cookie = f"Cookie: pypz-sniffer-{port}=".encode() + b"\xff\xed\xa0\x80"
+    for line, header, status in (
+        (b"GET / HTTP/1.1", cookie, b"403"),
+        (b"GET /?token=\xff HTTP/1.1", b"Accept: */*", b"400"),
+        (b"GET / HTTP/1.1", b"Host: evil.example", b"400"),
+    ):
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
+            connection.sendall(b"\r\n".join([line, f"Host: {host}".encode(), header, b"", b""]))
+            assert connection.recv(100).split()[1] == status, (line, header)
+    server.send_signal(signal.SIGINT)
+    _, stderr = server.communicate(timeout=PATIENCE_S)
+    assert "Traceback" not in stderr
+    assert "Error handling" not in stderr
 
 
 async def test_other_names_and_other_pages_are_refused_though_they_have_the_token(

@@ -85,6 +85,7 @@ class SnifferServer(Server):
             on_ready: Called when browsers are answered.
         """
         logging.getLogger("textual-serve").setLevel(logging.ERROR)
+        logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # tracebacks of requests that are none
         runner = web.AppRunner(await self._make_app(), access_log=None, shutdown_timeout=CLOSE_S)
         await runner.setup()
         asked_to_end = asyncio.Event()
@@ -159,7 +160,7 @@ class SnifferServer(Server):
         return response
 
     def _is_token(self, given: str | None) -> bool:
-        return given is not None and hmac.compare_digest(given.encode(), self._token.encode())
+        return given is not None and hmac.compare_digest(given.encode(errors="replace"), self._token.encode())
 
 
 class _ScreenProcess(AppService):
