@@ -10,20 +10,22 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sniffer_tui.tests.project.sniffed_pipelines import TwoSteps
+from sniffer_tui.tests.project.sniffed_pipelines import Reader, TwoSteps, Writer
 
 from pypz.cli.main import app
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.spec import hookimpl
+from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.pipeline.executor import PipelineExecutor
 from pypz.sniffer.__main__ import document_of
 from pypz.sniffer.feed import check_reach
 from pypz.sniffer.plan import levels, plan_of, reachable_locations, unset_places
-from pypz.sniffer.programs import PipelineSniffer
-from pypz.sniffer.viewer import PipelineSnifferViewer
+from pypz.sniffer.programs import PipelineSniffer, watching, write_pictures
+from pypz.sniffer.viewer import PipelineSnifferViewer, write_line
 
 PROJECT = Path(__file__).parent / "project"
 
@@ -111,6 +113,58 @@ def test_a_run_that_began_before_the_viewer_is_seen_with_all_its_counts(
     told = stdout.getvalue()
     assert "writer.out: closed 30 records" in told
     assert "reader.inp: closed 30 records" in told
+
+
+class FailsOnce(Reader):
+    """Fails at its first records, after all others have ended; does well when it is started again."""
+
+    has_failed = threading.Event()
+
+    def _on_running(self) -> bool | None:
+        if self.inp.retrieve() and not self.has_failed.is_set():
+            threading.Event().wait(1)  # the writer has ended by then
+            self.has_failed.set()
+            raise ValueError("once")
+        return None
+
+
+class OftenStarted(Pipeline):
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.writer = Writer()
+        self.reader = FailsOnce()
+        self.reader.inp.connect(self.writer.out)
+
+
+@pytest.mark.parametrize("form", ["plain", "json"])
+def test_lines_go_on_where_the_last_one_at_work_has_failed_and_is_started_again(
+    monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    FailsOnce.has_failed.clear()
+    pipeline = OftenStarted("demo")
+    pipeline.set_parameter(">>channelLocation", f"memory:{uuid.uuid4()}")
+    codes: list[dict[str, int]] = []
+    executor = PipelineExecutor(pipeline, on_failure="continue", max_restarts=1)
+    thread = threading.Thread(target=lambda: codes.append(executor.start()), daemon=True)
+    thread.start()
+    stdout = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stdout)
+    if form == "plain":
+        PipelineSnifferViewer(pipeline).mainloop()
+    else:
+        with watching(pipeline) as model:
+            write_pictures(model, write_line)
+    thread.join(20)
+    told = stdout.getvalue().splitlines()
+    assert codes == [{"demo.reader": 0, "demo.writer": 0}]
+    assert FailsOnce.has_failed.is_set()
+    if form == "plain":
+        assert any(line.startswith("reader: failed 115 (ValueError: once)") for line in told), told
+        assert told[-1].startswith("demo: finished after "), told[-1]
+    else:
+        pictures = [json.loads(line) for line in told]
+        assert "failed" in [picture["mood"] for picture in pictures]
+        assert pictures[-1]["mood"] == "finished"
 
 
 def test_memory_of_another_process_is_refused_with_the_way_out(pipeline: TwoSteps) -> None:

@@ -182,6 +182,8 @@ class Frame:
     mood: Mood = Mood.WAITING
     had_ended: bool = False
     """It had ended before this viewer saw it."""
+    may_go_on: bool = False
+    """All members have ended, some not well, and nobody has said that the run is over: they may be started again."""
     elapsed_s: float = 0.0
     """Since the run began, as far as that is known (else since it was first seen), until now or its end."""
     members: tuple[MemberView, ...] = ()

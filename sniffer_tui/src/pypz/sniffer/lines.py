@@ -100,7 +100,7 @@ class LineWriter:
             if (notice := self._book.notice) != told:
                 told = notice
                 tell(notice)
-            if lines or frame.mood not in ENDED:
+            if lines or frame.mood not in ENDED or frame.may_go_on:
                 news_at = time.monotonic()
             elif time.monotonic() - news_at > LAST_LINES_S:
                 return

@@ -20,6 +20,7 @@ from pypz.core.hooks.events import (
     PortRef,
     ProcessStatus,
 )
+from pypz.executors.pipeline.restarts import LONGEST_PAUSE_S
 from pypz.sniffer.frames import (
     DeployedView,
     Frame,
@@ -42,6 +43,10 @@ LOST_AFTER_S: Final = 4.5
 OLD_AFTER_S: Final = 1.65
 """Without a sign of life for that long nobody vouches for a member's figures any more: a lag of 0 must not stand there
 while records have waited for 2 s (issue), a picture takes 0.2 s, and a beat may be under way for 0.1 s."""
+
+RESTARTED_WITHIN_S: Final = LONGEST_PAUSE_S + 5
+"""A member that has failed, and is not started again within that long, is taken to have failed for good, where nobody says
+so: executors pause that long at most, and a process takes a moment to begin (chosen)."""
 
 RUNS_KEPT: Final = 8
 """Runs remembered, so that late news of an old run are known as such (chosen)."""
@@ -262,10 +267,15 @@ class PipelineModel:
                 run=run.id,
                 mood=mood,
                 had_ended=had_ended,
+                may_go_on=end is not None and not run.outcome and self._may_go_on(mood, members, now - end),
                 elapsed_s=run.length_s if had_ended else run.elapsed_s(now if end is None else end),
                 members=members,
                 notice=self._notice,
             )
+
+    def _may_go_on(self, mood: Mood, members: Iterable[MemberView], ended_s: float) -> bool:
+        places = {None if member.deployed is None else member.deployed.state for member in members}
+        return mood is not Mood.FINISHED and not places <= _MOOD_OF_END.keys() and ended_s < RESTARTED_WITHIN_S
 
     def details(self, name: str) -> MemberDetails:
         """Give what is told of one member, by its full name, while a user looks at it."""

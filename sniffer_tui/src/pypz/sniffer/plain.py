@@ -50,7 +50,7 @@ class PlainViewer:
                 self._line("", f"{frame.pipeline}: run {frame.run} had ended before; waits for the next one")
             else:
                 self._tell(frame)
-                if frame.mood in ENDED and self._has_all(frame):
+                if frame.mood in ENDED and not frame.may_go_on and self._has_all(frame):
                     ended = f"{frame.pipeline}: {frame.mood.value} after {elapsed_words(frame.elapsed_s)}"
                     self._line("", ended)
                     return

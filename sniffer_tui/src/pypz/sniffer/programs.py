@@ -116,9 +116,10 @@ def write_pictures(model: PipelineModel, write: Callable[[str], None]) -> None:
     told: tuple[int, Mood] | None = None
     while True:
         version, frame = model.version, model.frame()
+        is_over = frame.mood in ENDED and not frame.may_go_on
         if (version, frame.mood) != told:
             told = version, frame.mood
             write(line_of(frame))
-        if frame.mood in ENDED and not pause.wait(LOOK_INTERVAL_S) and model.version == version:
+        if is_over and not pause.wait(LOOK_INTERVAL_S) and model.version == version:
             return
         pause.wait(LOOK_INTERVAL_S)
