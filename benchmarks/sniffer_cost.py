@@ -199,7 +199,7 @@ class Terminal:
 
 def screen(folder: str, result: str) -> None:
     """Be the screen, as the viewer is; at the end write what it has drawn."""
-    from pypz.sniffer.plan import reachable_locations
+    from pypz.sniffer.model.plan import reachable_locations
     from pypz.sniffer.programs import watching
     from pypz.sniffer.screen.app import SnifferApp
 

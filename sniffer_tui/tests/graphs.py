@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 
 from pypz.core.hooks.events import ChannelStatus, OperatorRef, PipelineRef, PortRef
-from pypz.sniffer.frames import PlannedOperator, PlannedPort
-from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.model.frames import PlannedOperator, PlannedPort
+from pypz.sniffer.model.pipeline import PipelineModel
 
 
 class Clock:

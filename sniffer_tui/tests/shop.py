@@ -23,9 +23,9 @@ from pypz.core.hooks.events import (
     ProcessStatus,
 )
 from pypz.core.specs.pipeline import Pipeline
-from pypz.sniffer.model import PipelineModel
-from pypz.sniffer.plan import plan_of
-from pypz.sniffer.records import Tail
+from pypz.sniffer.model.pipeline import PipelineModel
+from pypz.sniffer.model.plan import plan_of
+from pypz.sniffer.sources.records import Tail
 
 NOON: Final = 1_790_000_000.0
 

@@ -18,8 +18,8 @@ from textual.widgets import DataTable, Footer, Input, OptionList, Static
 from textual.widgets._footer import FooterKey
 
 from pypz.core.hooks.events import ChannelStatus, OperatorRef, PipelineRef, PortRef
-from pypz.sniffer.frames import PlannedOperator, PlannedPort, Selection
-from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.model.frames import PlannedOperator, PlannedPort, Selection
+from pypz.sniffer.model.pipeline import PipelineModel
 from pypz.sniffer.screen.app import SnifferApp
 from pypz.sniffer.screen.help import HelpScreen
 from pypz.sniffer.screen.panes.table import OperatorTable, TablePane

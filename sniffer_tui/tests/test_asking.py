@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pypz.core.commons.errors import TransportTimeoutError
-from pypz.sniffer.asking import Asking, NoAnswerError
+from pypz.sniffer.sources.asking import Asking, NoAnswerError
 
 PROJECT = Path(__file__).parent / "project"
 NOBODY = "127.0.0.1:1"

@@ -17,12 +17,12 @@ from sniffer_tui.tests.project.sniffed_pipelines import TwoSteps
 
 from pypz.core.hooks.host import PluginHost
 from pypz.sniffer.command import sniff
-from pypz.sniffer.feed import Feed
-from pypz.sniffer.frames import Frame, Mood
-from pypz.sniffer.model import PipelineModel
-from pypz.sniffer.places import pipeline_at, pipeline_names
-from pypz.sniffer.plan import plan_of
+from pypz.sniffer.model.frames import Frame, Mood
+from pypz.sniffer.model.pipeline import PipelineModel
+from pypz.sniffer.model.plan import plan_of
 from pypz.sniffer.programs import PipelineSniffer
+from pypz.sniffer.sources.feed import Feed
+from pypz.sniffer.sources.places import pipeline_at, pipeline_names
 
 BOOTSTRAP = os.environ.get("KAFKA_BOOTSTRAP", "")
 PROJECT = Path(__file__).parent / "project"

@@ -19,13 +19,13 @@ from pypz.core.hooks.spec import hookimpl
 from pypz.core.specs.pipeline import Pipeline
 from pypz.deployers.base import Deployer, DeploymentState, MemberStatus
 from pypz.sniffer.command import sniff
-from pypz.sniffer.deployment import Deployment
-from pypz.sniffer.frames import DeployedView, Frame, MemberView, Mood, PortView
-from pypz.sniffer.model import PipelineModel
-from pypz.sniffer.plain import PlainViewer
-from pypz.sniffer.plan import plan_of, reachable_locations
+from pypz.sniffer.forms.plain import PlainViewer
+from pypz.sniffer.model.frames import DeployedView, Frame, MemberView, Mood, PortView
+from pypz.sniffer.model.pipeline import PipelineModel
+from pypz.sniffer.model.plan import plan_of, reachable_locations
 from pypz.sniffer.programs import watching
-from pypz.sniffer.reasons import Verdict, diagnose
+from pypz.sniffer.sources.deployment import Deployment
+from pypz.sniffer.wording.reasons import Verdict, diagnose
 
 
 class Shelf(Deployer):

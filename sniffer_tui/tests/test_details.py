@@ -20,14 +20,14 @@ from pypz.core.hooks.events import (
     PortRef,
     ProcessStatus,
 )
-from pypz.sniffer.description import Description
-from pypz.sniffer.details import clock_words, details_of
-from pypz.sniffer.frames import Selection
-from pypz.sniffer.model import PipelineModel
-from pypz.sniffer.picture import Picture
-from pypz.sniffer.plan import plan_of
-from pypz.sniffer.reasons import diagnose
+from pypz.sniffer.model.frames import Selection
+from pypz.sniffer.model.pipeline import PipelineModel
+from pypz.sniffer.model.plan import plan_of
 from pypz.sniffer.screen.app import SnifferApp
+from pypz.sniffer.wording.description import Description
+from pypz.sniffer.wording.details import clock_words, details_of
+from pypz.sniffer.wording.picture import Picture
+from pypz.sniffer.wording.reasons import diagnose
 
 NOON = 1_790_000_000.0
 

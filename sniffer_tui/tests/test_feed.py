@@ -18,9 +18,9 @@ from pypz.core.hooks.events import ChannelStatus, OperatorRef, PortRef
 from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.relay import Relay
 from pypz.core.hooks.spec import hookimpl
-from pypz.sniffer.feed import Feed
-from pypz.sniffer.frames import Frame, Mood
-from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.model.frames import Frame, Mood
+from pypz.sniffer.model.pipeline import PipelineModel
+from pypz.sniffer.sources.feed import Feed
 
 
 class Broken:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.model.pipeline import PipelineModel
 from pypz.sniffer.screen import garbage
 from pypz.sniffer.screen.app import SnifferApp
 

@@ -10,14 +10,14 @@ from sniffer_tui.tests.graphs import Clock, fill, many, several, told
 from textual.pilot import Pilot
 
 from pypz.core.hooks.events import ChannelStatus, OperatorRef, PipelineRef, PortRef
-from pypz.sniffer.frames import PlannedOperator, PlannedPort, Selection
 from pypz.sniffer.graph.cards import SCALES, Flows, joints_of, shape_of
 from pypz.sniffer.graph.drawing import MARK, Drawing, drawing_of
-from pypz.sniffer.model import PipelineModel
-from pypz.sniffer.picture import Picture
-from pypz.sniffer.reasons import diagnose
+from pypz.sniffer.model.frames import PlannedOperator, PlannedPort, Selection
+from pypz.sniffer.model.pipeline import PipelineModel
 from pypz.sniffer.screen.app import PANES, SnifferApp
 from pypz.sniffer.screen.panes.graph import GraphView
+from pypz.sniffer.wording.picture import Picture
+from pypz.sniffer.wording.reasons import diagnose
 
 
 def picture_of(model: PipelineModel, **folded: bool) -> Picture:

@@ -19,21 +19,21 @@ from pypz.core.channels.spi import StatusStream
 from pypz.core.channels.status import pack
 from pypz.core.hooks.events import LogRecord, OperatorRef
 from pypz.core.hooks.host import PluginHost
-from pypz.sniffer.details import details_of
-from pypz.sniffer.documents import document_of
-from pypz.sniffer.feed import Feed
-from pypz.sniffer.frames import Mood, Selection
+from pypz.sniffer.forms.documents import document_of
+from pypz.sniffer.forms.lines import document_of as line_document
+from pypz.sniffer.forms.lines import words_of
+from pypz.sniffer.forms.plain import PlainViewer
 from pypz.sniffer.graph.cards import Flows, joints_of
-from pypz.sniffer.lines import document_of as line_document
-from pypz.sniffer.lines import words_of
-from pypz.sniffer.logs import LogBook
-from pypz.sniffer.model import PipelineModel
-from pypz.sniffer.picture import Picture
-from pypz.sniffer.plain import PlainViewer
-from pypz.sniffer.reasons import diagnose
+from pypz.sniffer.model.frames import Mood, Selection
+from pypz.sniffer.model.pipeline import PipelineModel
 from pypz.sniffer.screen.app import SnifferApp
 from pypz.sniffer.screen.header import brief_of, title_of
-from pypz.sniffer.table import rows_of
+from pypz.sniffer.sources.feed import Feed
+from pypz.sniffer.sources.logs import LogBook
+from pypz.sniffer.wording.details import details_of
+from pypz.sniffer.wording.picture import Picture
+from pypz.sniffer.wording.reasons import diagnose
+from pypz.sniffer.wording.table import rows_of
 
 EVIL = "\x1b[2J[bold red]x[/] \x9b31m\x07\r\n\t" + "N" * 10_000
 """Clears the screen, is markup, rings, and does not end."""

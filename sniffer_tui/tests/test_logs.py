@@ -23,12 +23,12 @@ from pypz.core.specs.misc import BlankOperator
 from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.pipeline.executor import PipelineExecutor
 from pypz.sniffer.command import sniff
-from pypz.sniffer.frames import PlannedOperator
-from pypz.sniffer.lines import LineWriter
-from pypz.sniffer.logs import LogBook, LogFeed, LogFilter, LogLine, PodFeed
-from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.forms.lines import LineWriter
+from pypz.sniffer.model.frames import PlannedOperator
+from pypz.sniffer.model.pipeline import PipelineModel
 from pypz.sniffer.screen.app import SnifferApp
 from pypz.sniffer.screen.panes.logs import LogsPane
+from pypz.sniffer.sources.logs import LogBook, LogFeed, LogFilter, LogLine, PodFeed
 
 
 def record(
@@ -183,8 +183,8 @@ class Containers:
 
 
 def test_lines_of_containers_are_told_once_though_a_container_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pypz.sniffer.logs.FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr("pypz.sniffer.logs.LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr("pypz.sniffer.sources.logs.FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("pypz.sniffer.sources.logs.LONGEST_PAUSE_S", 0.01)
     containers: Any = Containers()
     book = LogBook("p")
     feed = PodFeed(book, containers)

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pypz.core.hooks.events import ChannelStatus, DeployedRef, ErrorInfo, OperatorRef, PipelineRef, PortRef
-from pypz.sniffer.frames import Frame, LagView, MemberView, Mood, PlannedOperator, PlannedPort
-from pypz.sniffer.model import LOST_AFTER_S, PipelineModel
-from pypz.sniffer.reasons import Verdict, diagnose
-from pypz.sniffer.telling import STATE_ORDER
+from pypz.sniffer.model.frames import Frame, LagView, MemberView, Mood, PlannedOperator, PlannedPort
+from pypz.sniffer.model.pipeline import LOST_AFTER_S, PipelineModel
+from pypz.sniffer.model.telling import STATE_ORDER
+from pypz.sniffer.wording.reasons import Verdict, diagnose
 
 PLAN = (
     PlannedOperator("p.writer", "p.writer", 0, 0, (PlannedPort("out", "out", ("reader.in",)),)),

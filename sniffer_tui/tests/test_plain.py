@@ -7,9 +7,9 @@ import time
 from dataclasses import replace
 
 from pypz.core.hooks.events import ChannelStatus, ErrorInfo, OperatorRef, PipelineRef, PortRef
-from pypz.sniffer.frames import PlannedOperator, PlannedPort
-from pypz.sniffer.model import PipelineModel
-from pypz.sniffer.plain import PlainViewer
+from pypz.sniffer.forms.plain import PlainViewer
+from pypz.sniffer.model.frames import PlannedOperator, PlannedPort
+from pypz.sniffer.model.pipeline import PipelineModel
 
 PLAN = (PlannedOperator("p.reader", "p.reader", 0, 0, (PlannedPort("in", "in", ("writer.out",)),)),)
 

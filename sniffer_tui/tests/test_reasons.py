@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from pypz.sniffer.documents import document_of, line_of
-from pypz.sniffer.frames import Frame, LagView, MemberView, Mood, PortView
-from pypz.sniffer.reasons import Verdict, diagnose, is_in_doubt
+from pypz.sniffer.forms.documents import document_of, line_of
+from pypz.sniffer.model.frames import Frame, LagView, MemberView, Mood, PortView
+from pypz.sniffer.wording.reasons import Verdict, diagnose, is_in_doubt
 
 OUT = PortView("p.writer", "out", "out", "p.reader.in", ("reader.in",), "open", 10, rate=0.0)
 IN = PortView("p.reader", "in", "in", "p.reader.in", ("writer.out",), "open", 10, rate=0.0, waits_for="p.writer/0/out")

@@ -26,13 +26,13 @@ from pypz.core.commons.parameters import OptionalParameter
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.pipeline.executor import PipelineExecutor
-from pypz.sniffer import records as module
-from pypz.sniffer.frames import Selection
-from pypz.sniffer.model import PipelineModel
-from pypz.sniffer.plan import plan_of, reachable_locations
-from pypz.sniffer.records import Records, Tail
+from pypz.sniffer.model.frames import Selection
+from pypz.sniffer.model.pipeline import PipelineModel
+from pypz.sniffer.model.plan import plan_of, reachable_locations
 from pypz.sniffer.screen.app import SnifferApp
 from pypz.sniffer.screen.panes.records import RecordsPane, Sheet
+from pypz.sniffer.sources import records as module
+from pypz.sniffer.sources.records import Records, Tail
 
 BOOTSTRAP = os.environ.get("KAFKA_BOOTSTRAP", "")
 
@@ -391,7 +391,7 @@ async def test_an_operator_without_channel_says_so() -> None:
 
 def test_a_record_of_any_kind_makes_a_line() -> None:
     from pypz.cli.peeking import Seen
-    from pypz.sniffer.sheet import joined, table_of
+    from pypz.sniffer.wording.sheet import joined, table_of
 
     nested = Seen("c", 0, "7", 1, "w", "r", {"a": {"b": 1}, "text": "two\nlines"})
     names, cells = table_of([nested, Seen("c", 0, "8", 0, "w", "r", "plain")], [])

@@ -21,7 +21,7 @@ from sniffer_tui.tests.project.sniffed_pipelines import TwoSteps
 from pypz.core.channels.memory.status import MemoryStatusStream
 from pypz.core.hooks.host import PluginHost
 from pypz.executors.pipeline.executor import PipelineExecutor
-from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.model.pipeline import PipelineModel
 from pypz.sniffer.programs import watching
 
 BOOTSTRAP = os.environ.get("KAFKA_BOOTSTRAP", "")

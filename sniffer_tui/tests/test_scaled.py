@@ -20,11 +20,11 @@ from pypz.core.channels.runs.scaling import Scaling
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.operator import Operator
 from pypz.executors.operator.executor import OperatorExecutor
-from pypz.sniffer.feed import Feed
-from pypz.sniffer.frames import Frame, Mood
-from pypz.sniffer.model import PipelineModel
-from pypz.sniffer.plan import plan_of
-from pypz.sniffer.reasons import Verdict, diagnose
+from pypz.sniffer.model.frames import Frame, Mood
+from pypz.sniffer.model.pipeline import PipelineModel
+from pypz.sniffer.model.plan import plan_of
+from pypz.sniffer.sources.feed import Feed
+from pypz.sniffer.wording.reasons import Verdict, diagnose
 
 DEADLINE_S = 60.0
 BOOTSTRAP = os.environ.get("KAFKA_BOOTSTRAP", "")

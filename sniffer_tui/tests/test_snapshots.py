@@ -21,7 +21,7 @@ from sniffer_tui.tests.test_app import until
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
-from pypz.sniffer.frames import Selection
+from pypz.sniffer.model.frames import Selection
 from pypz.sniffer.screen.app import SnifferApp
 from pypz.sniffer.screen.panes import records
 from pypz.sniffer.screen.panes.logs import LogsPane

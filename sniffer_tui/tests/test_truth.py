@@ -20,10 +20,10 @@ from sniffer_tui.tests.project.sniffed_pipelines import TwoSteps
 
 from pypz.core.channels.status import pack
 from pypz.core.hooks.host import PluginHost
-from pypz.sniffer.frames import Frame, MemberView, Mood
-from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.model.frames import Frame, MemberView, Mood
+from pypz.sniffer.model.pipeline import PipelineModel
 from pypz.sniffer.programs import watching
-from pypz.sniffer.table import rows_of
+from pypz.sniffer.wording.table import rows_of
 
 BOOTSTRAP = os.environ.get("KAFKA_BOOTSTRAP", "")
 PROJECT = Path(__file__).parent / "project"

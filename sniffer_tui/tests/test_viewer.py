@@ -22,9 +22,9 @@ from pypz.core.hooks.spec import hookimpl
 from pypz.core.specs.pipeline import Pipeline
 from pypz.executors.pipeline.executor import PipelineExecutor
 from pypz.sniffer.__main__ import document_of
-from pypz.sniffer.feed import check_reach
-from pypz.sniffer.plan import levels, plan_of, reachable_locations, unset_places
+from pypz.sniffer.model.plan import levels, plan_of, reachable_locations, unset_places
 from pypz.sniffer.programs import PipelineSniffer, watching, write_pictures
+from pypz.sniffer.sources.feed import check_reach
 from pypz.sniffer.viewer import PipelineSnifferViewer, write_line
 
 PROJECT = Path(__file__).parent / "project"

@@ -22,20 +22,20 @@ from pypz.cli.target import load_pipeline
 from pypz.core.channels.runs.whole import status_name
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.specs.pipeline import Pipeline
-from pypz.sniffer.asking import NoAnswerError, shown
-from pypz.sniffer.deployment import Deployment
-from pypz.sniffer.documents import line_of
-from pypz.sniffer.feed import Location, check_reach
-from pypz.sniffer.lines import LineWriter
-from pypz.sniffer.logs import LEVELS, LogBook, LogFeed, LogFilter
-from pypz.sniffer.model import PipelineModel
-from pypz.sniffer.places import Whereabouts, location_of
-from pypz.sniffer.plan import reachable_locations, unset_places
+from pypz.sniffer.forms.documents import line_of
+from pypz.sniffer.forms.lines import LineWriter
+from pypz.sniffer.model.pipeline import PipelineModel
+from pypz.sniffer.model.plan import reachable_locations, unset_places
 from pypz.sniffer.programs import ONCE_S, snapshot, watching, write_pictures
-from pypz.sniffer.reasons import Verdict, diagnose
-from pypz.sniffer.table import member_words, short_name
+from pypz.sniffer.sources.asking import NoAnswerError, shown
+from pypz.sniffer.sources.deployment import Deployment
+from pypz.sniffer.sources.feed import Location, check_reach
+from pypz.sniffer.sources.logs import LEVELS, LogBook, LogFeed, LogFilter
+from pypz.sniffer.sources.places import Whereabouts, location_of
 from pypz.sniffer.viewer import PLAIN_VARIABLE, PipelineSnifferViewer, write_line
 from pypz.sniffer.web import serve_screen
+from pypz.sniffer.wording.reasons import Verdict, diagnose
+from pypz.sniffer.wording.table import member_words, short_name
 
 EXIT_CODES: Final = {
     Verdict.HEALTHY: 0,

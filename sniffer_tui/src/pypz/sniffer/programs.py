@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from pypz.core.channels.runs.whole import status_name
-from pypz.sniffer.documents import document_of, line_of
-from pypz.sniffer.feed import Feed, Location, check_reach, has_other_threads
-from pypz.sniffer.frames import Frame, Mood
-from pypz.sniffer.model import ENDED, PipelineModel
-from pypz.sniffer.plain import LOOK_INTERVAL_S
-from pypz.sniffer.plan import plan_of, reachable_locations, unset_places
-from pypz.sniffer.reasons import STALLED_AFTER_S, is_in_doubt
+from pypz.sniffer.forms.documents import document_of, line_of
+from pypz.sniffer.forms.plain import LOOK_INTERVAL_S
+from pypz.sniffer.model.frames import Frame, Mood
+from pypz.sniffer.model.pipeline import ENDED, PipelineModel
+from pypz.sniffer.model.plan import plan_of, reachable_locations, unset_places
+from pypz.sniffer.sources.feed import Feed, Location, check_reach, has_other_threads
+from pypz.sniffer.wording.reasons import STALLED_AFTER_S, is_in_doubt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pypz.core.specs.pipeline import Pipeline
-    from pypz.sniffer.deployment import Deployment
+    from pypz.sniffer.sources.deployment import Deployment
 
 
 ONCE_S: Final = 3.0
@@ -87,7 +87,7 @@ class PipelineSniffer:
         return True
 
     def sniff(self) -> dict[str, Any]:
-        """Give the picture of this moment, as `pypz.sniffer.documents.document_of` describes it; {} while stopped."""
+        """Give the picture of this moment, as `pypz.sniffer.forms.documents.document_of` describes it; {} while stopped."""
         return {} if self._model is None else document_of(self._model.frame())
 
 

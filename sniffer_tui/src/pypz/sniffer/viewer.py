@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pypz.core.specs.pipeline import Pipeline
-from pypz.sniffer.feed import Location
-from pypz.sniffer.model import PipelineModel
-from pypz.sniffer.plain import PlainViewer
-from pypz.sniffer.plan import reachable_locations
+from pypz.sniffer.forms.plain import PlainViewer
+from pypz.sniffer.model.pipeline import PipelineModel
+from pypz.sniffer.model.plan import reachable_locations
 from pypz.sniffer.programs import watching
+from pypz.sniffer.sources.feed import Location
 
 if TYPE_CHECKING:
     from pypz.core.specs.dtos import PipelineInstanceDTO
-    from pypz.sniffer.deployment import Deployment
+    from pypz.sniffer.sources.deployment import Deployment
 
 PLAIN_VARIABLE: Final = "PYPZ_SNIFFER_PLAIN"
 """Set to anything but "" or 0: plain lines, also on a terminal; ``next``: a run that had ended before is left out."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Final, Literal, NamedTuple
 
-from pypz.sniffer.frames import LagView, MemberView, PortView, Selection
 from pypz.sniffer.graph.layout import Block, Link, Spacing
-from pypz.sniffer.picture import Picture
-from pypz.sniffer.table import (
+from pypz.sniffer.model.frames import LagView, MemberView, PortView, Selection
+from pypz.sniffer.wording.picture import Picture
+from pypz.sniffer.wording.table import (
     SYMBOLS,
     TONES,
     WORST_FIRST,

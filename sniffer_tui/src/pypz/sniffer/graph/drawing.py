@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from pypz.sniffer.frames import Selection
 from pypz.sniffer.graph.cards import Flows, Row, Shape, rows_of, title_of
 from pypz.sniffer.graph.layout import Layout, Link, Place, layout_of
-from pypz.sniffer.picture import Picture
-from pypz.sniffer.table import Tone, rate_words
+from pypz.sniffer.model.frames import Selection
+from pypz.sniffer.wording.picture import Picture
+from pypz.sniffer.wording.table import Tone, rate_words
 
 MARK: Final = "•"
 MARK_DISTANCE: Final = 9

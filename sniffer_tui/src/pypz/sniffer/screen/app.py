@@ -22,21 +22,21 @@ from textual.events import Event, InputEvent, Key, Resize
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from pypz.sniffer.feed import Location
-from pypz.sniffer.frames import Selection
-from pypz.sniffer.model import PipelineModel
-from pypz.sniffer.picture import Picture, settled
-from pypz.sniffer.reasons import diagnose
+from pypz.sniffer.model.frames import Selection
+from pypz.sniffer.model.pipeline import PipelineModel
 from pypz.sniffer.screen import garbage
 from pypz.sniffer.screen.footer import KeyLine
 from pypz.sniffer.screen.header import brief_of, title_of
 from pypz.sniffer.screen.help import HelpScreen
 from pypz.sniffer.screen.pane import Pane, Place, Watched
 from pypz.sniffer.screen.themes import THEMES
+from pypz.sniffer.sources.feed import Location
+from pypz.sniffer.wording.picture import Picture, settled
+from pypz.sniffer.wording.reasons import diagnose
 
 if TYPE_CHECKING:
     from pypz.core.specs.pipeline import Pipeline
-    from pypz.sniffer.deployment import Deployment
+    from pypz.sniffer.sources.deployment import Deployment
 
 FRAME_INTERVAL_S: Final = 0.2
 """At most five frames a second (design)."""

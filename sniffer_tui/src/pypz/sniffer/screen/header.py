@@ -6,10 +6,10 @@ from typing import Final
 
 from rich.text import Text
 
-from pypz.sniffer.picture import Picture
-from pypz.sniffer.reasons import Verdict
 from pypz.sniffer.screen.styles import STYLES
-from pypz.sniffer.table import SYMBOLS, TONES, elapsed_words, row_at, rows_of
+from pypz.sniffer.wording.picture import Picture
+from pypz.sniffer.wording.reasons import Verdict
+from pypz.sniffer.wording.table import SYMBOLS, TONES, elapsed_words, row_at, rows_of
 
 _STYLE_OF: Final = {Verdict.FAILED: STYLES["bad"], Verdict.STUCK: STYLES["bad"]}
 

@@ -12,8 +12,8 @@ from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from pypz.sniffer.frames import Mood
-from pypz.sniffer.table import SYMBOLS
+from pypz.sniffer.model.frames import Mood
+from pypz.sniffer.wording.table import SYMBOLS
 
 WORDS: Final = f"""\
 Number before a name: place in the pipeline, from left to right

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from textual.widget import Widget
 
-from pypz.sniffer.feed import Location
-from pypz.sniffer.frames import Selection
-from pypz.sniffer.model import PipelineModel
-from pypz.sniffer.picture import Picture
-from pypz.sniffer.table import short_name
+from pypz.sniffer.model.frames import Selection
+from pypz.sniffer.model.pipeline import PipelineModel
+from pypz.sniffer.sources.feed import Location
+from pypz.sniffer.wording.picture import Picture
+from pypz.sniffer.wording.table import short_name
 
 if TYPE_CHECKING:
     from pypz.core.specs.pipeline import Pipeline
-    from pypz.sniffer.deployment import Deployment
+    from pypz.sniffer.sources.deployment import Deployment
 
 Place = Literal["main", "side", "full"]
 """Where a pane stands: ``main`` on the left, one below another where there is room (else one at a time); ``side`` beside

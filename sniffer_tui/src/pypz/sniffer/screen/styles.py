@@ -5,6 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from pypz.sniffer.table import Tone
+from pypz.sniffer.wording.table import Tone
 
 STYLES: Final[Mapping[Tone, str]] = {"": "", "good": "green", "warn": "yellow", "bad": "bold red", "dim": "dim"}

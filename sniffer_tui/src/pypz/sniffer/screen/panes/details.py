@@ -12,13 +12,13 @@ from textual.containers import VerticalScroll
 from textual.events import Resize
 from textual.widgets import Static
 
-from pypz.sniffer.description import Description
-from pypz.sniffer.details import LABEL, Line, details_of
-from pypz.sniffer.frames import Selection
-from pypz.sniffer.picture import Picture
+from pypz.sniffer.model.frames import Selection
+from pypz.sniffer.model.texts import one_line
 from pypz.sniffer.screen.pane import Pane, Watched
 from pypz.sniffer.screen.styles import STYLES
-from pypz.sniffer.texts import one_line
+from pypz.sniffer.wording.description import Description
+from pypz.sniffer.wording.details import LABEL, Line, details_of
+from pypz.sniffer.wording.picture import Picture
 
 NARROW: Final = 30
 """Columns below which lines are wrapped wherever they end (chosen)."""

@@ -13,13 +13,13 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from pypz.sniffer.frames import Selection
 from pypz.sniffer.graph.cards import SCALES, joints_of, shape_of
 from pypz.sniffer.graph.drawing import Change, Drawing, Look, drawing_of
 from pypz.sniffer.graph.layout import smallest_size
-from pypz.sniffer.picture import Picture
+from pypz.sniffer.model.frames import Selection
 from pypz.sniffer.screen.pane import Pane, Watched
 from pypz.sniffer.screen.styles import STYLES
+from pypz.sniffer.wording.picture import Picture
 
 MOVE_INTERVAL_S: Final = 0.4
 """Seconds between two steps of the marks that show where records flow (chosen: seen, and cheap)."""

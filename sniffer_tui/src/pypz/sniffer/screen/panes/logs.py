@@ -19,11 +19,11 @@ from textual.strip import Strip
 from textual.widgets import Static
 
 from pypz.core.channels.runs.whole import status_name
-from pypz.sniffer.frames import Selection
-from pypz.sniffer.logs import LEVELS, LogBook, LogFeed, LogFilter, LogLine, PodFeed, own_context
-from pypz.sniffer.picture import Picture
+from pypz.sniffer.model.frames import Selection
 from pypz.sniffer.screen.pane import Pane, Watched
-from pypz.sniffer.table import short_name
+from pypz.sniffer.sources.logs import LEVELS, LogBook, LogFeed, LogFilter, LogLine, PodFeed, own_context
+from pypz.sniffer.wording.picture import Picture
+from pypz.sniffer.wording.table import short_name
 
 LOOK_INTERVAL_S: Final = 0.2
 """Lines are drawn at most five times a second (design)."""

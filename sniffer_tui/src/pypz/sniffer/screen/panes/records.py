@@ -20,14 +20,14 @@ from pypz.core.channels.runs.whole import namespace_of, operators_of, status_nam
 from pypz.core.codecs.json import SCHEMA_TEXT
 from pypz.core.codecs.spi import Codec
 from pypz.core.hooks.host import PluginHost
-from pypz.sniffer.description import indented
-from pypz.sniffer.frames import PortView
-from pypz.sniffer.picture import Picture
-from pypz.sniffer.records import Records, Tail
+from pypz.sniffer.model.frames import PortView
+from pypz.sniffer.model.texts import lines
 from pypz.sniffer.screen.pane import Pane, Watched
 from pypz.sniffer.screen.styles import STYLES
-from pypz.sniffer.sheet import joined, json_of, numeric_columns, read_where, table_of
-from pypz.sniffer.texts import lines
+from pypz.sniffer.sources.records import Records, Tail
+from pypz.sniffer.wording.description import indented
+from pypz.sniffer.wording.picture import Picture
+from pypz.sniffer.wording.sheet import joined, json_of, numeric_columns, read_where, table_of
 
 LOOK_S: Final = 0.2
 """Seconds between two looks at what was read: five frames a second (design)."""

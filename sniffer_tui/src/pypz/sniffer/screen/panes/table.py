@@ -10,11 +10,11 @@ from textual.binding import Binding, BindingType
 from textual.events import Resize
 from textual.widgets import DataTable
 
-from pypz.sniffer.frames import Selection
-from pypz.sniffer.picture import Picture
+from pypz.sniffer.model.frames import Selection
 from pypz.sniffer.screen.pane import Pane, Watched
 from pypz.sniffer.screen.styles import STYLES
-from pypz.sniffer.table import COLUMNS, Cell, Row, row_at, rows_of
+from pypz.sniffer.wording.picture import Picture
+from pypz.sniffer.wording.table import COLUMNS, Cell, Row, row_at, rows_of
 
 TABLE_WIDTHS: Final = (0, 16, 9, 6, 8)
 """Least widths of the columns but the first, which takes what is left, and the last, which needs a wide screen."""

@@ -22,12 +22,12 @@ from pypz.core.hooks.events import LogRecord
 from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.log_receiver import LogReceiver
 from pypz.core.hooks.spec import hookimpl
-from pypz.sniffer.feed import MEMORY_SCHEME, Location
-from pypz.sniffer.model import plain_name
-from pypz.sniffer.texts import name_of
+from pypz.sniffer.model.pipeline import plain_name
+from pypz.sniffer.model.texts import name_of
+from pypz.sniffer.sources.feed import MEMORY_SCHEME, Location
 
 if TYPE_CHECKING:
-    from pypz.sniffer.deployment import Deployment
+    from pypz.sniffer.sources.deployment import Deployment
 
 LINES_KEPT: Final = 5_000
 """Lines that a viewer keeps; of more the oldest go (chosen: some MB)."""

@@ -23,8 +23,8 @@ from pypz.core.channels.runs.retiring import Place
 from pypz.core.channels.spi import BlockReader, ChannelInfo, ReadsBack, Received
 from pypz.core.codecs.spi import Codec
 from pypz.core.hooks.host import PluginHost
-from pypz.sniffer.asking import shown
-from pypz.sniffer.feed import Location
+from pypz.sniffer.sources.asking import shown
+from pypz.sniffer.sources.feed import Location
 
 KEPT_RECORDS: Final = 500
 """Records kept (chosen: some screens full)."""

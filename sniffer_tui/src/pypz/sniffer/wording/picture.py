@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from pypz.sniffer.frames import Frame, MemberView, PortView, Selection
-from pypz.sniffer.reasons import Diagnosis
-from pypz.sniffer.table import FOLD_ABOVE
+from pypz.sniffer.model.frames import Frame, MemberView, PortView, Selection
+from pypz.sniffer.wording.reasons import Diagnosis
+from pypz.sniffer.wording.table import FOLD_ABOVE
 
 
 @dataclass(frozen=True)

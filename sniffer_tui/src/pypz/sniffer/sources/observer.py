@@ -12,7 +12,7 @@ from pypz.core.hooks.events import (
     ProcessStatus,
 )
 from pypz.core.hooks.spec import hookimpl
-from pypz.sniffer.model import PipelineModel
+from pypz.sniffer.model.pipeline import PipelineModel
 
 
 class SnifferObserver:

@@ -8,8 +8,8 @@ from enum import Enum
 from textwrap import shorten
 from typing import Final
 
-from pypz.sniffer.frames import DeployedView, Frame, MemberView, Mood, PortView
-from pypz.sniffer.table import elapsed_words, rate_words, short_name
+from pypz.sniffer.model.frames import DeployedView, Frame, MemberView, Mood, PortView
+from pypz.sniffer.wording.table import elapsed_words, rate_words, short_name
 
 
 class Verdict(Enum):

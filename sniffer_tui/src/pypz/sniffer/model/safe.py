@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Final, cast
 
 from pypz.core.hooks.events import ChannelStatus, OperatorRef, PortRef
-from pypz.sniffer.texts import name_of, sentence
+from pypz.sniffer.model.texts import name_of, sentence
 
 KEPT: Final = 10_000
 """Names remembered as looked through: a member tells its figures twice a second (chosen)."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Final, Literal
 
-from pypz.sniffer.frames import LagView, MemberView, Mood, PortView, Selection
-from pypz.sniffer.model import plain_name
+from pypz.sniffer.model.frames import LagView, MemberView, Mood, PortView, Selection
+from pypz.sniffer.model.pipeline import plain_name
 
 Tone = Literal["", "good", "warn", "bad", "dim"]
 

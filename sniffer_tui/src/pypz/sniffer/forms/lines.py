@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pypz.sniffer.logs import LogBook, LogFilter, LogLine, own_context
-from pypz.sniffer.model import ENDED, PipelineModel
-from pypz.sniffer.plain import LOOK_INTERVAL_S
-from pypz.sniffer.table import short_name
-from pypz.sniffer.texts import lines
+from pypz.sniffer.forms.plain import LOOK_INTERVAL_S
+from pypz.sniffer.model.pipeline import ENDED, PipelineModel
+from pypz.sniffer.model.texts import lines
+from pypz.sniffer.sources.logs import LogBook, LogFilter, LogLine, own_context
+from pypz.sniffer.wording.table import short_name
 
 VERSION: Final = 1
 """Of the form; names may be added without raising it."""

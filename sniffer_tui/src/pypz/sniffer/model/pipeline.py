@@ -21,7 +21,7 @@ from pypz.core.hooks.events import (
     ProcessStatus,
 )
 from pypz.executors.pipeline.restarts import LONGEST_PAUSE_S
-from pypz.sniffer.frames import (
+from pypz.sniffer.model.frames import (
     DeployedView,
     Frame,
     LagView,
@@ -32,9 +32,9 @@ from pypz.sniffer.frames import (
     PortView,
     StartView,
 )
-from pypz.sniffer.safe import safe_operator, safe_port, safe_status
-from pypz.sniffer.telling import PORT_ORDER, Figures, Member, Port, Process, Run, Start, further
-from pypz.sniffer.texts import lines, name_of, sentence
+from pypz.sniffer.model.safe import safe_operator, safe_port, safe_status
+from pypz.sniffer.model.telling import PORT_ORDER, Figures, Member, Port, Process, Run, Start, further
+from pypz.sniffer.model.texts import lines, name_of, sentence
 
 LOST_AFTER_S: Final = 4.5
 """Without a sign of life for that long a member counts as lost, so that one that was killed is within 5 s of its end

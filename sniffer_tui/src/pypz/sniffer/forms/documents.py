@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 from typing import Any, Final
 
-from pypz.sniffer.frames import Frame, MemberView, PortView
-from pypz.sniffer.reasons import diagnose
+from pypz.sniffer.model.frames import Frame, MemberView, PortView
+from pypz.sniffer.wording.reasons import diagnose
 
 VERSION: Final = 1
 """Of the form; names may be added without raising it."""

@@ -15,9 +15,9 @@ from pypz.core.channels.status import with_prefix
 from pypz.core.commons.errors import ConfigurationError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.pipeline import Pipeline
-from pypz.sniffer.asking import Asking, shown
-from pypz.sniffer.deployment import rebuilt
-from pypz.sniffer.model import plain_name
+from pypz.sniffer.model.pipeline import plain_name
+from pypz.sniffer.sources.asking import Asking, shown
+from pypz.sniffer.sources.deployment import rebuilt
 
 CHANGES_S: Final = 3.0
 """Seconds of one wait for a run; a stream that has not answered soon behind them is told (chosen)."""

@@ -9,7 +9,7 @@ from pypz.core.channels.port import ChannelPort, channel_ports_of, has_scheme
 from pypz.core.channels.runs.whole import TEMPLATES, locations_of, operators_of, told_of_unset, unset_variables
 from pypz.core.specs.instance import Internals
 from pypz.core.specs.plugin import InputPortPlugin, OutputPortPlugin, PortPlugin
-from pypz.sniffer.frames import PlannedOperator, PlannedPort
+from pypz.sniffer.model.frames import PlannedOperator, PlannedPort
 
 if TYPE_CHECKING:
     from pypz.core.specs.operator import Operator

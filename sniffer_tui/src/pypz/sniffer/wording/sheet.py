@@ -11,7 +11,7 @@ from rich.cells import cell_len, set_cell_size
 
 from pypz.cli.peeking import ABSENT, Condition, Seen, field_of, read_condition
 from pypz.core.commons.errors import ConfigurationError
-from pypz.sniffer.texts import one_line
+from pypz.sniffer.model.texts import one_line
 
 FIELDS: Final = 12
 """Fields shown as columns at most, where the user has chosen none (chosen)."""

@@ -7,10 +7,18 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from pypz.sniffer.frames import Frame, MemberView, Mood, PortView
-from pypz.sniffer.model import ENDED, PipelineModel
-from pypz.sniffer.reasons import trouble_of_pod
-from pypz.sniffer.table import at_least, count_words, elapsed_words, member_words, rate_words, short_name, waits_words
+from pypz.sniffer.model.frames import Frame, MemberView, Mood, PortView
+from pypz.sniffer.model.pipeline import ENDED, PipelineModel
+from pypz.sniffer.wording.reasons import trouble_of_pod
+from pypz.sniffer.wording.table import (
+    at_least,
+    count_words,
+    elapsed_words,
+    member_words,
+    rate_words,
+    short_name,
+    waits_words,
+)
 
 LOOK_INTERVAL_S: Final = 0.2
 """As often as the screen is drawn."""

@@ -14,10 +14,10 @@ from pypz.core.channels.spi import StatusStream, Transport
 from pypz.core.commons.errors import ConfigurationError, PypzError
 from pypz.core.hooks.host import PluginHost
 from pypz.core.hooks.receiver import Receiver, RunInfo
-from pypz.sniffer.asking import PATIENCE_S, cause_of, shown
-from pypz.sniffer.deployment import Deployment
-from pypz.sniffer.model import PipelineModel
-from pypz.sniffer.observer import SnifferObserver
+from pypz.sniffer.model.pipeline import PipelineModel
+from pypz.sniffer.sources.asking import PATIENCE_S, cause_of, shown
+from pypz.sniffer.sources.deployment import Deployment
+from pypz.sniffer.sources.observer import SnifferObserver
 
 SILENT_S: Final = 2.0
 """Seconds without a sign of life of any member, after which the locations are asked whether they are there (chosen: with

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Final
 
-from pypz.sniffer.description import Description
-from pypz.sniffer.frames import LagView, MemberDetails, MemberView, Mood, PortView, StartView
-from pypz.sniffer.model import PipelineModel
-from pypz.sniffer.picture import Picture
-from pypz.sniffer.table import (
+from pypz.sniffer.model.frames import LagView, MemberDetails, MemberView, Mood, PortView, StartView
+from pypz.sniffer.model.pipeline import PipelineModel
+from pypz.sniffer.wording.description import Description
+from pypz.sniffer.wording.picture import Picture
+from pypz.sniffer.wording.table import (
     STATE_WORDS,
     SYMBOLS,
     TONES,

@@ -1,0 +1,1 @@
+"""The sniffer without a screen: lines for each change, log lines, JSON objects."""

@@ -1,0 +1,1 @@
+"""What is known of one pipeline: built from what observers are told, and given as frozen pictures."""
