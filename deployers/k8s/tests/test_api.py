@@ -22,12 +22,13 @@ from kubernetes.config import incluster_config
 
 from pypz.core.commons.errors import PypzError
 from pypz.deployers.k8s import DeploymentException, KubernetesDeployer
-from pypz.deployers.k8s.api import ApiError, ClusterApi
+from pypz.deployers.k8s.api import BUSY_RETRIES, ApiError, ClusterApi
 from pypz.deployers.k8s.connection import load_configuration
 from pypz.deployers.k8s.watching import Watcher
 
 Reply = tuple[int, Any]
-"""Status, and a JSON value; a list is sent as the events of a watch, which then ends. None breaks the connection off."""
+"""Status, and a JSON value; a list is sent as the events of a watch, which then ends. None breaks the connection off.
+With 429 goes that one may ask again at once."""
 
 
 class ScriptedServer:
@@ -74,6 +75,8 @@ def serving(*replies: Reply) -> Iterator[ScriptedServer]:
             lines = value if isinstance(value, list) else [value]
             body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
             self.send_response(status)
+            if status == 429:
+                self.send_header("Retry-After", "0")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -212,6 +215,32 @@ def test_a_job_that_was_made_anew_is_not_missed_when_the_end_of_that_is_told_fir
         assert len(watcher.workloads) == 1
         owner["metadata"]["annotations"] = {}
         assert watcher.workloads == []  # the server does not have it either
+
+
+def test_what_a_busy_server_puts_off_is_sent_again_and_not_for_ever() -> None:
+    busy = (429, {"message": "too many requests", "reason": "TooManyRequests"})
+    with serving(busy, busy, (201, named("a", "1"))) as server:
+        assert api_of(server).create({"kind": "Job"}) == named("a", "1")
+        assert [method for method, _, _ in server.requests] == ["POST"] * 3
+    with serving(busy) as server:
+        with pytest.raises(ApiError, match="too many requests") as caught:
+            api_of(server).create({"kind": "Job"})
+        assert caught.value.is_passing
+        assert len(server.requests) == 1 + BUSY_RETRIES
+
+
+def test_what_is_asked_beside_the_watches_is_asked_again_while_the_server_has_trouble() -> None:
+    told: list[str] = []
+    trouble = (500, {"message": "etcdserver: request timed out"})
+    with serving(trouble, (200, None), (200, named("a", "1")), (403, {"message": "no"})) as server:
+        watcher, api = Watcher(api_of(server), "x=y", say=told.append), api_of(server)
+        assert watcher.ask(lambda: api.get("Job", "a")) == named("a", "1")
+        assert len(server.requests) == 3
+        assert len(told) == 1
+        assert "does not answer" in told[0]
+        with pytest.raises(ApiError, match="no"):
+            watcher.ask(lambda: api.get("Job", "a"))
+        assert len(server.requests) == 4
 
 
 def test_the_token_of_the_kubeconfig_is_sent_and_never_told() -> None:

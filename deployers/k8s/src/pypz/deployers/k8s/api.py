@@ -11,7 +11,9 @@ import copy
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -32,6 +34,10 @@ KEEPALIVE: Final = (10, 5, 3)
 """A connection on which nothing came for so many seconds is asked whether the other side is there, again after so many, so often,
 by the kernels of both sides: a line that was cut silently is noticed after 25 s. Chosen."""
 CONNECT_RETRIES: Final = 2
+BUSY_RETRIES: Final = 5
+"""Times that a request is sent again which the server has put off (429: it has done nothing). Chosen."""
+LONGEST_PUT_OFF_S: Final = 10.0
+"""Seconds that one such request waits at most; a server says 1 as a rule. Chosen."""
 FIELD_MANAGER: Final = "pypz"
 """Whose the fields are that we set (server-side apply)."""
 
@@ -61,6 +67,11 @@ class ApiError(DeploymentException):
         self.status = status
         self.reason = reason
         self.causes = tuple(causes)
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether it may be over soon: no answer came, or the server has trouble of its own. What was asked for may be done."""
+        return self.status in (0, 429) or self.status >= 500
 
 
 class Listing(NamedTuple):
@@ -285,18 +296,27 @@ class ClusterApi:
         headers = {"Accept": "application/json", "User-Agent": "pypz", **self._who_we_are()}
         if body is not None:
             headers["Content-Type"] = content_type
+        request = partial(
+            self._pool.request,
+            method,
+            url,
+            headers=headers,
+            body=None if body is None else json.dumps(body).encode(),
+            preload_content=False,
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s),
+            retries=urllib3.Retry(
+                total=None, connect=CONNECT_RETRIES, read=0, redirect=0, status=0, other=0, backoff_factor=0.1
+            ),
+        )
         try:
-            answer = self._pool.request(
-                method,
-                url,
-                headers=headers,
-                body=None if body is None else json.dumps(body).encode(),
-                preload_content=False,
-                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s),
-                retries=urllib3.Retry(
-                    total=None, connect=CONNECT_RETRIES, read=0, redirect=0, status=0, other=0, backoff_factor=0.1
-                ),
-            )
+            answer = request()
+            for _ in range(BUSY_RETRIES):
+                put_off_s = _put_off_s(answer)
+                if put_off_s is None:
+                    break
+                answer.read()
+                time.sleep(put_off_s)
+                answer = request()
             if answer.status >= 400:
                 raise self._refusal(answer.status, answer.data)
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -366,6 +386,12 @@ class ClusterApi:
 def _has_not_started(error: ApiError) -> bool:
     """Whether there is no log because its container waits to be started."""
     return error.status == 400 and "is waiting to start" in str(error)
+
+
+def _put_off_s(answer: urllib3.BaseHTTPResponse) -> float | None:
+    """Seconds after which the server wants to be asked again, having done nothing; None when it has answered."""
+    told = answer.headers.get("Retry-After", "") if answer.status == 429 else ""
+    return min(float(told), LONGEST_PUT_OFF_S) if told.isdecimal() else None
 
 
 def _socket_options() -> list[tuple[int, int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from pypz.deployers.base import DeploymentState, MemberStatus
@@ -211,7 +212,7 @@ class Attachment:
             if not has_failed(job) or uid in self._judged:
                 continue
             self._judged.add(uid)
-            now = self._api.get(job["kind"], job["metadata"]["name"])
+            now = seen.ask(partial(self._api.get, job["kind"], job["metadata"]["name"]))
             if now is None or now["metadata"]["uid"] != uid or "deletionTimestamp" in now["metadata"]:
                 continue
             if self._deadline is None:  # the first failure is the cause, the others follow from it
@@ -241,7 +242,7 @@ class Attachment:
             off = {"suspend": True} if job["kind"] == JOB else {"replicas": 0}
             change = {"metadata": {"annotations": {ENDED_BECAUSE: reason}}, "spec": off}
             try:
-                self._api.patch(job["kind"], job["metadata"]["name"], change)
+                seen.ask(partial(self._api.patch, job["kind"], job["metadata"]["name"], change))
             except ApiError as error:
                 if error.status != 404:
                     raise
@@ -259,8 +260,10 @@ class Attachment:
             return False
         # Watches lag behind; a callback may just have restarted something.
         selector = selector_of(self._pipeline)
-        owner = self._api.get("ConfigMap", owner_name(self._pipeline))  # first: it is told last of a replacement's end
-        jobs = with_kept([job for kind in self._kinds for job in self._api.list(kind, selector).items], [owner])
+        # First: it is told last of a replacement's end.
+        owner = seen.ask(partial(self._api.get, "ConfigMap", owner_name(self._pipeline)))
+        found = [seen.ask(partial(self._api.list, kind, selector)) for kind in self._kinds]
+        jobs = with_kept([job for listing in found for job in listing.items], [owner])
         return all(is_over(s) for s in states_of(self._groups, jobs, seen.objects["Pod"].values()).values())
 
     def _found_states(self, seen: Watcher) -> dict[str, DeploymentState]:

@@ -99,8 +99,7 @@ class Deployments:
 
     def is_deployed(self, pipeline: str) -> bool:
         """Whether the pipeline is deployed and not being removed."""
-        owner = self._owner(pipeline)
-        return owner is not None and "deletionTimestamp" not in owner["metadata"]
+        return _is_living(self._owner(pipeline))
 
     def config(self, pipeline: str) -> str | None:
         """The pipeline's DTO as YAML, secrets masked; None when it is not deployed."""
@@ -132,9 +131,11 @@ class Deployments:
         self._await_removal(plan.name)
         try:
             owner = self._api.create(owner_manifest(plan))
-        except ApiError as error:
-            if error.reason == "AlreadyExists":
+        except BaseException as error:
+            if isinstance(error, ApiError) and error.reason == "AlreadyExists":
                 raise self._conflict(plan.name) from error
+            if not isinstance(error, ApiError) or error.is_passing:  # it may be there all the same
+                self._roll_back(plan, None, error)
             raise
         try:
             self._create_all([owned(manifest, owner) for manifest in dependents], plan)
@@ -265,10 +266,15 @@ class Deployments:
                 "with it, and starts all its members anew"
             )
         if owner is not None:
-            note_down(self._api, owner, job)  # whoever restarts it may die in between
+            note_down(self._api, owner, job, is_first=True)  # whoever restarts it may die in between
         if job["metadata"]["uid"]:
             self._remove_job(job, force, wait=True)
-        made = self._api.create(renewed(job))
+        try:
+            made = self._api.create(renewed(job))
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            raise DeploymentConflictException(f"{operator}: somebody else has restarted it at this moment") from error
         if owner is not None:
             note_down(self._api, owner, None)
         if wait:
@@ -361,6 +367,11 @@ class Deployments:
         try:
             self._api.create(manifest)
         except ApiError as error:
+            if error.reason == "AlreadyExists":
+                raise DeploymentException(
+                    f"{plan.name}: a {manifest['kind']} {manifest['metadata']['name']} is there in namespace "
+                    f"{self._api.namespace!r} that is not its own; remove that, or give the operator or the pipeline another name"
+                ) from error
             told = explained(error, manifest, plan)
             if told is error:
                 raise
@@ -368,7 +379,9 @@ class Deployments:
 
     def _owner(self, pipeline: str) -> Manifest | None:
         found = self._api.get("ConfigMap", owner_name(pipeline))
-        return found if found and found["metadata"].get("labels", {}).get(MANAGED_BY) == "pypz" else None
+        if found is None or found["metadata"].get("labels", {}).get(MANAGED_BY) != "pypz":
+            return None
+        return found if found["metadata"].get("annotations", {}).get(FULL_NAME, pipeline) == pipeline else None
 
     def _member(self, full_name: str) -> tuple[Group, int]:
         """The group and index of a member.
@@ -395,7 +408,12 @@ class Deployments:
             )
         return job
 
-    def _conflict(self, pipeline: str) -> DeploymentConflictException:
+    def _conflict(self, pipeline: str) -> DeploymentConflictException | DeploymentException:
+        if self._owner(pipeline) is None and self._api.get("ConfigMap", owner_name(pipeline)) is not None:
+            return DeploymentException(
+                f"{pipeline}: a ConfigMap {owner_name(pipeline)} is there in namespace {self._api.namespace!r} that is not its "
+                "own; remove that, or give the pipeline another name"
+            )
         missing = self._missing(pipeline)
         if missing:
             return DeploymentConflictException(
@@ -438,14 +456,25 @@ class Deployments:
                 raise
 
     def _await_removal(self, pipeline: str) -> None:
-        """Wait for what is left of an earlier deployment that is being removed."""
-        owner = self._owner(pipeline)
-        if owner is not None and "deletionTimestamp" not in owner["metadata"]:
-            return  # not being removed: making it anew tells the conflict
+        """Wait for what is left of an earlier deployment that is being removed.
+
+        Raises:
+            DeploymentConflictException: Something is left that nobody removes.
+        """
+        if _is_living(owner := self._owner(pipeline)):
+            return  # making it anew tells the conflict
         kinds = _kinds_of(owner)
-        if any(self._api.list(kind, selector_of(pipeline)).items for kind in kinds):
-            with Watcher(self._api, selector_of(pipeline), *kinds, say=self._say) as seen:
-                self._await_nothing_left(pipeline, seen, force=False)
+        found = [one for kind in kinds for one in self._api.list(kind, selector_of(pipeline)).items]
+        if not found or _is_living(owner := self._owner(pipeline)):  # somebody else deploys it at this moment
+            return
+        if owner is None and (orphans := [one for one in found if _is_orphan(one)]):
+            raise DeploymentConflictException(
+                f"{pipeline}: objects of an earlier deployment are left in namespace {self._api.namespace!r}, though the ConfigMap "
+                f"that owned them was deleted alone: {orphans[0]['kind']} {orphans[0]['metadata']['name']}; "
+                f"destroy({pipeline!r}) removes them"
+            )
+        with Watcher(self._api, selector_of(pipeline), *kinds, say=self._say) as seen:
+            self._await_nothing_left(pipeline, seen, force=False)
 
     def _await_pods(self, pipeline: str, workloads: Iterable[Manifest]) -> None:
         """Wait until every pod of these Jobs and Deployments exists."""
@@ -489,7 +518,7 @@ class Deployments:
                         f"last seen: {reason or 'nothing'}"
                     )
 
-    def _roll_back(self, plan: PipelinePlan, owner: Manifest, cause: BaseException) -> None:
+    def _roll_back(self, plan: PipelinePlan, owner: Manifest | None, cause: BaseException) -> None:
         try:
             self._remove(plan.name, owner, force=True, wait=True, run=plan.run)
         except DeploymentException as error:
@@ -508,7 +537,7 @@ class Deployments:
         kinds = _kinds_of(owner)
         with Watcher(self._api, selector_of(pipeline), *kinds, say=self._say) as seen:
             configs = [c["data"][CONFIG_KEY] for c in seen.objects["ConfigMap"].values() if CONFIG_KEY in c["data"]]
-            left = remains_of(configs[-1]) if configs and not all(map(has_completed, seen.workloads)) else ""
+            left = _left_by(configs[-1], seen.workloads) if configs else ""
             if owner is not None:
                 self._api.delete("ConfigMap", owner["metadata"]["name"], uid=owner["metadata"]["uid"])
             # What the owner's deletion would reach a little later, or never when somebody has cut it off.
@@ -577,9 +606,27 @@ def _kinds_of(owner: Manifest | None) -> tuple[str, ...]:
     return ("ConfigMap", "Secret", *workloads.split(","), "Pod")
 
 
+def _left_by(config: str, workloads: Sequence[Manifest]) -> str:
+    """What is told of the channels of a pipeline that is removed; empty when it has ended well."""
+    jobs = [job_of(group, workloads) for group in groups_of(config)]
+    if None in jobs and all(job is None or has_completed(job) for job in jobs):
+        return remains_of(config, "not all of its Jobs are there to tell whether it ended well")
+    return "" if all(job is not None and has_completed(job) for job in jobs) else remains_of(config)
+
+
 def _of_run(run: str, found: Iterable[tuple[str, Manifest]]) -> list[tuple[str, Manifest]]:
     """Of objects by name those that one deployment has made; all of them where no run is named."""
     return [(name, o) for name, o in found if run in ("", o["metadata"].get("annotations", {}).get(RUN))]
+
+
+def _is_living(owner: Manifest | None) -> bool:
+    """Whether a pipeline is deployed and not being removed."""
+    return owner is not None and "deletionTimestamp" not in owner["metadata"]
+
+
+def _is_orphan(found: Manifest) -> bool:
+    """Whether nobody has removed an object, and nothing will: its owner is known to be gone."""
+    return not found["metadata"].get("ownerReferences") and "deletionTimestamp" not in found["metadata"]
 
 
 def _grace_s(job: Manifest) -> int:

@@ -14,11 +14,12 @@ SHOWN: Final = 3
 """Names of channels that are told at a location. Chosen: enough to know them by."""
 
 
-def remains_of(config: str) -> str:
+def remains_of(config: str, because: str = "it did not end well") -> str:
     """Tell in a sentence what stays of a pipeline's channels, what becomes of it, and what removes it.
 
     Args:
         config: The pipeline's DTO.
+        because: Why they stay.
 
     Returns:
         Empty when it has no channels.
@@ -36,7 +37,7 @@ def remains_of(config: str) -> str:
     else:
         ways = " and ".join(f"`pypz retire {shape.status} --all --location {location}`" for location in places)
     return (
-        f"it did not end well, so what there is of its channels stays ({told}): deployed again, it goes on there; {ways} "
+        f"{because}, so what there is of its channels stays ({told}): deployed again, it goes on there; {ways} "
         "removes them for good"
     )
 

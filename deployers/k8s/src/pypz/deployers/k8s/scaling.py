@@ -27,7 +27,7 @@ from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.instance import Internals
 from pypz.core.specs.operator import Operator
 from pypz.core.specs.pipeline import Pipeline
-from pypz.deployers.k8s.api import ClusterApi, Manifest
+from pypz.deployers.k8s.api import ApiError, ClusterApi, Manifest
 from pypz.deployers.k8s.attaching import LEEWAY_S
 from pypz.deployers.k8s.manifests import config_manifest, owned, renewed
 from pypz.deployers.k8s.plan import (
@@ -44,7 +44,7 @@ from pypz.deployers.k8s.plan import (
 )
 from pypz.deployers.k8s.states import groups_of, has_failed, is_finished, kept_of, pods_of
 from pypz.deployers.k8s.watching import Watcher
-from pypz.utils.k8s.errors import DeploymentException, DeploymentNotFoundException
+from pypz.utils.k8s.errors import DeploymentConflictException, DeploymentException, DeploymentNotFoundException
 
 ENDED: tuple[str, ...] = ("Succeeded", "Failed")
 """Phases of pods that run no more."""
@@ -96,7 +96,7 @@ class Rescaling:
         before = wanted_of(owner, self._full_name)
         is_open = is_gone or before is not None  # an earlier one broke off, perhaps behind its hand-over
         # First of all: without the right to do so nothing is touched.
-        note_down(self._api, owner, job, self._members)
+        note_down(self._api, owner, job, self._members, is_first=True)
         is_handed_over = is_stopped = False
         try:
             with self._opened(config, job) as (scaling, described):
@@ -112,13 +112,17 @@ class Rescaling:
             is_handed_over = True
             self._start(owner, job, is_gone, described)
         finally:
-            if not is_handed_over and is_stopped and not is_open:
-                self._api.patch("Job", job["metadata"]["name"], {"spec": {"suspend": False}})
-            if not is_handed_over:
+            if not is_handed_over and self._is_still_ours():
+                if is_stopped and not is_open:
+                    self._api.patch("Job", job["metadata"]["name"], {"spec": {"suspend": False}})
                 note_down(self._api, owner, job if is_open else None, before)
         return scaled
 
     # --- below ---
+
+    def _is_still_ours(self) -> bool:
+        """Whether nobody else has begun to scale since, or has done it: they say what becomes of the Job."""
+        return wanted_of(self._api.get("ConfigMap", owner_name(self._pipeline)), self._full_name) == self._members
 
     def _found(self) -> tuple[Manifest, Manifest, bool, str]:
         """The pipeline's ConfigMap; the operator's Job, or as it was before a deployer died that had removed it; whether
@@ -214,7 +218,14 @@ class Rescaling:
         name = job["metadata"]["name"]
         grace_s = int(job["spec"]["template"]["spec"]["terminationGracePeriodSeconds"])
         with Watcher(self._api, selector_of(self._pipeline), "Job", "Pod", say=self._say) as seen:
-            self._api.patch("Job", name, {"spec": {"suspend": True}})
+            try:
+                self._api.patch("Job", name, {"metadata": {"uid": job["metadata"]["uid"]}, "spec": {"suspend": True}})
+            except ApiError as error:
+                if error.status not in (409, 422):  # it would be given another id
+                    raise
+                raise DeploymentConflictException(
+                    f"{self._full_name}: somebody else has restarted or scaled it at this moment; nothing was changed"
+                ) from error
 
             def running() -> list[Manifest]:
                 pods = pods_of(job, seen.objects["Pod"].values())
@@ -269,7 +280,9 @@ class Rescaling:
                 self._api.delete("ConfigMap", name)
 
 
-def note_down(api: ClusterApi, owner: Manifest, job: Manifest | None, members: int | None = None) -> None:
+def note_down(
+    api: ClusterApi, owner: Manifest, job: Manifest | None, members: int | None = None, *, is_first: bool = False
+) -> None:
     """Keep the manifest of a Job with its pipeline, as long as it may be gone.
 
     One that is too large is not kept: then what dies half way leaves the pipeline to be deployed anew.
@@ -279,14 +292,26 @@ def note_down(api: ClusterApi, owner: Manifest, job: Manifest | None, members: i
         owner: The pipeline's ConfigMap.
         job: The Job; None: it is there again.
         members: How many it is about to have, where it is being scaled.
+        is_first: Refuse where somebody has changed the ConfigMap since ``owner`` was read.
+
+    Raises:
+        DeploymentConflictException: Somebody has.
     """
     kept = None if job is None else json.dumps(renewed(job))
     if kept is not None and len(kept.encode()) > MAX_KEPT_BYTES:
         kept = None
     wanted = None if job is None or members is None else f"{job['metadata']['annotations'][FULL_NAME]}={members}"
-    api.patch(
-        "ConfigMap", owner["metadata"]["name"], {"metadata": {"annotations": {SCALING: kept, SCALING_TO: wanted}}}
-    )
+    seen = {"resourceVersion": owner["metadata"]["resourceVersion"]} if is_first else {}
+    change = {"metadata": {"annotations": {SCALING: kept, SCALING_TO: wanted}, **seen}}
+    try:
+        api.patch("ConfigMap", owner["metadata"]["name"], change)
+    except ApiError as error:
+        if error.status != 409:
+            raise
+        raise DeploymentConflictException(
+            f"{owner['data']['pipeline']}: somebody else scales, restarts or removes one of its operators at this moment; "
+            "nothing was changed, try again when that is over"
+        ) from error
 
 
 def wanted_of(owner: Manifest | None, full_name: str) -> int | None:

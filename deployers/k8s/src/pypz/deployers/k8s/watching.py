@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self, TypeVar
 
 from pypz.deployers.k8s.api import ApiError, ClusterApi, Listing, Manifest, WatchStream
 from pypz.deployers.k8s.plan import DEPLOYMENT, JOB
@@ -25,6 +25,8 @@ SHORTEST_WATCH_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 10.0
 """Seconds between two tries to reach a server that does not answer, at most."""
 _FINAL_STATUS: Final = (400, 401, 403, 404, 405)
+
+_Answer = TypeVar("_Answer")
 
 
 class _Change(NamedTuple):
@@ -129,7 +131,7 @@ class Watcher:
         try:
             return any(one["metadata"]["name"] == name for one in self._api.list(kind, self._selector).items)
         except ApiError as error:
-            if error.status:
+            if not error.is_passing:
                 raise
             return True  # no answer: as before, until the watches go on
 
@@ -142,6 +144,33 @@ class Watcher:
         """Apply the changes that are there already."""
         while not self._news.empty():
             self._take(self._news.get())
+
+    def ask(self, question: Callable[[], _Answer]) -> _Answer:
+        """Ask the server for something beside what is watched, for as long as the watches try to reach it.
+
+        Args:
+            question: Asks; is called again when no answer came or the server has trouble of its own.
+
+        Raises:
+            ApiError: It refuses, or has been out of reach for too long.
+        """
+        failing_since: float | None = None
+        is_told = False
+        pause_s = 0.25
+        while True:
+            try:
+                return question()
+            except ApiError as error:
+                now = time.monotonic()
+                if failing_since is None:
+                    failing_since = now
+                elif not is_told:
+                    is_told = True
+                    self._say(f"{error}; trying again for {GIVE_UP_AFTER_S:.0f} s")
+                if not error.is_passing or now - failing_since > GIVE_UP_AFTER_S:
+                    raise
+                time.sleep(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     def wait_until(self, is_so: Callable[[], bool], deadline: float | None = None) -> bool:
         """Wait for changes until a condition on `objects` holds; False when the deadline has passed before."""
