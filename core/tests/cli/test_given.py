@@ -156,6 +156,17 @@ def test_a_misspelt_parameter_of_one_operator_is_noticed() -> None:
     ]
 
 
+@pytest.mark.parametrize("given", ["writer.kubernetes={}", ">kubernetes={}", "#kubernetes={}"])
+def test_the_settings_of_pods_are_expected_by_every_operator(given: str) -> None:
+    assert list(unexpected(load_pipeline("shop:ShopPipeline", parameters=[given]), [given])) == []
+
+
+@pytest.mark.parametrize("given", ["kubernetes={}", "writer.>kubernetes={}"])
+def test_the_settings_of_pods_are_expected_by_nothing_else(given: str) -> None:
+    made = load_pipeline("shop:ShopPipeline", parameters=[given])
+    assert any("expects 'kubernetes'" in told for told in unexpected(made, [given]))
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

@@ -672,7 +672,8 @@ def test_ctrl_c_detaches_without_destroying_and_needs_no_class_of_the_pipeline(
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT
-    assert "detached from pipe, which goes on; destroy('pipe') ends and removes it" in errors
+    command = f"`pypz destroy pipe -n {api.namespace}` (destroy('pipe'))"
+    assert f"detached from pipe, which goes on; {command} ends and removes it" in errors
     assert deployer.is_deployed("pipe")
     assert deployer.is_any_operator_in_state("pipe", DeploymentState.Open, DeploymentState.Running)
 

@@ -51,7 +51,7 @@ def test_a_pipeline_is_deployed_looked_at_and_destroyed(pypz: Pypz, api: Cluster
 
     done = pypz("deploy", "pipe.yaml", "--attach")
     assert done.returncode == 1
-    assert "pypz: pipe is deployed; `pypz attach pipe` stays with it" in done.stderr
+    assert f"pypz: pipe is deployed; `pypz attach pipe -n {api.namespace}` stays with it" in done.stderr
     assert "pipe.writer: Failed: exit code 115 (StateOperationError)" in done.stdout
     assert "pypz: pipe has failed: pipe.writer" in done.stderr
 

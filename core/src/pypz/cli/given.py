@@ -19,8 +19,11 @@ from pypz.core.commons.errors import ConfigurationError, PypzError, PypzWarning
 from pypz.core.specs._documents import DocumentError, parse
 from pypz.core.specs._interception import is_instance
 from pypz.core.specs.instance import Instance, Internals
+from pypz.core.specs.operator import Operator
 
 COMMAND_LINE: Final = "-p"
+OF_PODS: Final = "kubernetes"
+"""Parameter that every operator may carry though none describes it: the settings of its pods."""
 
 _WORDS: Final[dict[str, Any]] = {"true": True, "false": False, "null": None, "~": None}
 
@@ -106,6 +109,8 @@ def unexpected(whole: Instance[Any], parameters: Iterable[str] = ()) -> Iterator
         place = _place(given, instance, prefixed)
         if name in {nested.get_simple_name() for nested in nested_of(instance)} and isinstance(given.value, dict):
             yield f'{place}: sets one parameter {name!r}; a parameter of {name} is written "{name}.NAME", in quotes'
+        elif name not in known and name == OF_PODS and _reaches_operators(instance, prefixed):
+            continue
         elif name not in known:
             near = difflib.get_close_matches(name, known, 1)
             where = "the pipeline" if instance is whole else instance.get_full_name()
@@ -120,6 +125,10 @@ def unexpected(whole: Instance[Any], parameters: Iterable[str] = ()) -> Iterator
 def _reaches(instance: Instance[Any], prefixed: str, name: str) -> bool:
     """Whether something that the prefix leads to describes a parameter of this name."""
     return any(name in one.get_expected_parameters() for one, _ in instance._pypz_reached(prefixed))
+
+
+def _reaches_operators(instance: Instance[Any], prefixed: str) -> bool:
+    return any(isinstance(one, Operator) for one, _ in instance._pypz_reached(prefixed))
 
 
 def _ways_to(instance: Instance[Any], name: str, prefixed: str, given: Given) -> str:

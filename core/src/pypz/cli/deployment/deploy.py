@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from pypz.cli.deployment.attach import stay
-from pypz.cli.deployment.place import KUBERNETES, Context, Debug, Kubeconfig, Namespace, To, Wait, deployer_at
+from pypz.cli.deployment.place import (
+    KUBERNETES,
+    Context,
+    Debug,
+    Kubeconfig,
+    Namespace,
+    To,
+    Wait,
+    deployer_at,
+    options_of,
+)
 from pypz.cli.errors import told_plainly
 from pypz.cli.given import unexpected
 from pypz.cli.options import Parameters, PipelineName, Target
@@ -61,7 +71,8 @@ def deploy(
         full_name = pipeline.get_full_name()
         with stderr().status(f"deploying {full_name}"):
             deployer.deploy(pipeline, mode, named(pipeline, skip or ()), wait)
-        stderr().print(f"pypz: {full_name} is deployed; `pypz attach {full_name}` stays with it")
+        where = options_of(to, namespace, context, kubeconfig)
+        stderr().print(f"pypz: {full_name} is deployed; `pypz attach {full_name}{where}` stays with it", soft_wrap=True)
         if attach:
             raise typer.Exit(stay(deployer, full_name))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -33,6 +34,17 @@ def deployer_at(to: str, namespace: str | None, context: str | None, kubeconfig:
     """
     given = {"namespace": namespace, "context": context, "kubeconfig": kubeconfig}
     return PluginHost.default().make_deployer(to, {key: value for key, value in given.items() if value is not None})
+
+
+def options_of(to: str, namespace: str | None, context: str | None, kubeconfig: str | None) -> str:
+    """Write the options that are given as one would write them again, each with a blank before it."""
+    given = {
+        "--to": None if to == KUBERNETES else to,
+        "-n": namespace,
+        "--context": context,
+        "--kubeconfig": kubeconfig,
+    }
+    return "".join(f" {option} {shlex.quote(value)}" for option, value in given.items() if value is not None)
 
 
 def check_deployed(deployer: Deployer, pipeline: str) -> None:

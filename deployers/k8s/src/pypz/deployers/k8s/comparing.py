@@ -27,6 +27,7 @@ from pypz.deployers.k8s.plan import (
     selector_of,
 )
 from pypz.deployers.k8s.refusals import explained
+from pypz.deployers.k8s.starting import privileged
 from pypz.deployers.k8s.states import groups_of
 from pypz.deployers.k8s.touching import resized, touched
 from pypz.deployers.k8s.versions import fitting
@@ -74,7 +75,8 @@ class Comparison:
         for key, found in live.items():
             if key not in wanted:
                 self._note(found, "delete", _diff(_view(found), None))
-        self._found.warnings += [*plain_secrets(self._plan), *moving_images(self._plan.operators, self._plan.name)]
+        self._found.warnings += [*plain_secrets(self._plan), *privileged(self._plan)]
+        self._found.warnings += moving_images(self._plan.operators, self._plan.name)
         if self._owner is not None and self._found.changes:
             self._tell_consequences(live)
         return self._found

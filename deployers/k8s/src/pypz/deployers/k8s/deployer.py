@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pypz.core.hooks.events import DeployedRef
+from pypz.core.hooks.host import PluginHost
 from pypz.core.specs.operator import Operator
 from pypz.core.specs.pipeline import Pipeline
 from pypz.deployers.base import Deployer, DeploymentPlan, DeploymentState, MemberStatus
@@ -17,6 +18,7 @@ from pypz.deployers.k8s.hiding import plain_secrets
 from pypz.deployers.k8s.planning import members_of, plan_of
 from pypz.deployers.k8s.rendering import rendered, rendered_rights
 from pypz.deployers.k8s.rights import ACCOUNT
+from pypz.deployers.k8s.starting import check_start, narrow_locations, privileged
 from pypz.executors.commons import ExecutionMode
 from pypz.utils.k8s.errors import DeployedClassNotFoundError, DeploymentException, DeploymentTypeError
 from pypz.utils.k8s.names import MAX_LABEL, OBJECT_NAME
@@ -115,9 +117,12 @@ class KubernetesDeployer(Deployer):
             DeploymentConflictException: A pipeline of this name is deployed already.
             DeploymentException: An operator has no image, the cluster cannot be reached or refuses something; what was
                 made is removed again.
+            MissingParametersError: Required parameters have no value.
+            ConfigurationError: A value makes no sense, or a location reaches no other pod.
         """
         plan = plan_of(pipeline, execution_mode, ignore_operators or ())
-        for warning in plain_secrets(plan):
+        check_start(pipeline, PluginHost.default())
+        for warning in (*plain_secrets(plan), *privileged(plan)):
             _say(f"warning: {warning}")
         self._deployments().create(plan, wait)
 
@@ -139,8 +144,6 @@ class KubernetesDeployer(Deployer):
             DeploymentNotFoundException: The pipeline is not deployed.
             DeploymentException: The cluster was out of reach for too long.
         """
-        from pypz.core.hooks.host import PluginHost
-
         host, place = PluginHost.default(), f"kubernetes, namespace {self._namespace}"
 
         def tell_observers(status: MemberStatus) -> None:
@@ -254,8 +257,8 @@ class KubernetesDeployer(Deployer):
             pipeline: Pipeline = Pipeline.create_from_string(config, mock_nonexistent=self._mock_nonexistent)
         except (ImportError, AttributeError) as error:
             raise DeployedClassNotFoundError(
-                f"{pipeline_name} is deployed, but cannot be rebuilt here: {error}; install the distribution that holds "
-                "its classes, or let KubernetesDeployer(mock_nonexistent_at_retrieval=True) stand in for them"
+                f"{pipeline_name} is deployed, but cannot be rebuilt here: {error}; "
+                "KubernetesDeployer(mock_nonexistent_at_retrieval=True) allows them"
             ) from error
         return pipeline
 
@@ -344,7 +347,9 @@ class KubernetesDeployer(Deployer):
         Raises:
             DeploymentException: An operator has no image, or the cluster cannot be asked.
         """
-        return self._deployments().compare(plan_of(pipeline, execution_mode, ignore_operators or ()))
+        found = self._deployments().compare(plan_of(pipeline, execution_mode, ignore_operators or ()))
+        found.errors += narrow_locations(pipeline, PluginHost.default())
+        return found
 
     def render_rights(self, account: str = ACCOUNT) -> str:
         """Give the YAML of a ServiceAccount, with its Role, that may do in the namespace what this deployer does, and no more.

@@ -228,7 +228,9 @@ class Deployments:
             if has_failed and (left := remains_of(config)):
                 self._say(f"{pipeline}: {left}")
         except KeyboardInterrupt:
-            self._say(f"detached from {pipeline}, which goes on; destroy({pipeline!r}) ends and removes it")
+            where = "" if self._api.namespace == "default" else f" -n {self._api.namespace}"
+            command = f"`pypz destroy {pipeline}{where}` (destroy({pipeline!r}))"
+            self._say(f"detached from {pipeline}, which goes on; {command} ends and removes it")
             raise
 
     def watch(self, pipeline: str, on_status: OnNews, is_over: Callable[[], bool]) -> None:
@@ -394,6 +396,10 @@ class Deployments:
         if config is None:
             raise self._not_found(pipeline)
         members = {g.member_name(i): (g, i) for g in groups_of(config) for i in range(g.size)}
+        if full_name == pipeline:
+            raise DeploymentNotFoundException(
+                f"{full_name!r} is a pipeline, expected one of its operators: {', '.join(members)}"
+            )
         if full_name not in members:
             raise DeploymentNotFoundException(f"{pipeline} has no operator {full_name!r}; it has: {', '.join(members)}")
         return members[full_name]
