@@ -219,6 +219,11 @@ def test_a_pipeline_that_is_not_deployed_is_told_with_those_that_are(deployer: K
         DeploymentNotFoundException, match="pipe has no operator 'pipe.x'; it has: pipe.reader, pipe.writer"
     ):
         deployer.restart_operator("pipe.x")
+    is_pipeline = "'pipe' is a pipeline, expected one of its operators: pipe.reader, pipe.writer"
+    with pytest.raises(DeploymentNotFoundException, match=is_pipeline):
+        deployer.restart_operator("pipe")
+    with pytest.raises(DeploymentNotFoundException, match=is_pipeline):
+        deployer.plan_scaling("pipe", 2)
     assert deployer.retrieve_deployed_pipeline("other") is None
 
 

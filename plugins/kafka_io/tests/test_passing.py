@@ -26,7 +26,8 @@ class Admin:
         error = KafkaException(KafkaError(self.errors.pop(0))) if self.errors else None
         found: dict[Any, Future[Any]] = {}
         for place in asked:
-            found[place] = answer = Future()
+            answer: Future[Any] = Future()
+            found[place] = answer
             if error is None:
                 answer.set_result(SimpleNamespace(offset=7))
             else:

@@ -134,6 +134,10 @@ class Rescaling:
             raise self._not_found(self._pipeline)
         config = found["data"][CONFIG_KEY]
         names = [group.full_name for group in groups_of(config)]
+        if self._full_name == self._pipeline:
+            raise DeploymentNotFoundException(
+                f"{self._full_name!r} is a pipeline, expected one of its operators: {', '.join(names)}"
+            )
         if self._full_name not in names:
             raise DeploymentNotFoundException(
                 f"{self._pipeline} has no operator {self._full_name!r}; it has: {', '.join(names)}"
