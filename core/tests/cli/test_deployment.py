@@ -82,6 +82,8 @@ class PaperDeployer(Deployer):
         return text and Pipeline.create_from_string(text, mock_nonexistent=True)
 
     def retrieve_operator_state(self, operator_full_name):
+        if Path("expired").exists():
+            return DeploymentState.NotExisting
         return DeploymentState.Failed if "writer" in operator_full_name else DeploymentState.Completed
 
     def retrieve_pipeline_status(self, pipeline_name):
@@ -102,6 +104,10 @@ class PaperDeployer(Deployer):
         for name, state in self.retrieve_pipeline_state(pipeline_name).items():
             PluginHost.default().deployment_changed(DeployedRef(pipeline_name, name), state.name, "told")
         PluginHost.default().deployment_changed(DeployedRef("other", "other.x"), "Failed", "")
+        for name in json.loads(Path("expiring").read_text()) if Path("expiring").exists() else []:
+            PluginHost.default().deployment_changed(DeployedRef(pipeline_name, name), "Completed", "")
+            PluginHost.default().deployment_changed(DeployedRef(pipeline_name, name), "NotExisting", "")
+            Path("expired").touch()
         if Path("shredder").exists():
             PluginHost.default().deployment_changed(DeployedRef(pipeline_name, name), "NotExisting", "")
             self._paper.write_text("{}")
@@ -218,6 +224,18 @@ def test_a_pipeline_that_somebody_removes_meanwhile_has_not_completed(on_paper: 
     attached = on_paper("attach", "readers")
     assert attached.returncode == 1
     assert "pypz: not completed: readers." in attached.stderr
+
+
+def test_members_that_the_cluster_removes_once_they_have_completed_have_completed(on_paper: Any, project: Path) -> None:
+    on_paper("deploy", "shop:ShopPipeline", "--name", "readers")
+    deployed = [line.partition(":")[0] for line in on_paper("attach", "readers").stdout.splitlines()]
+    (project / "expiring").write_text(json.dumps(deployed))
+    attached = on_paper("attach", "readers")
+    assert (attached.returncode, attached.stderr) == (0, "")
+    (project / "expiring").write_text("[]")
+    attached = on_paper("attach", "readers")  # nobody has seen how they ended
+    assert attached.returncode == 1
+    assert f"pypz: not completed: {', '.join(deployed)}" in attached.stderr
 
 
 def test_a_long_name_leaves_room_for_the_state(pypz: Any) -> None:

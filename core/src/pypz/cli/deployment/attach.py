@@ -48,8 +48,11 @@ def stay(deployer: Deployer, pipeline: str) -> int:
     with _shown(pipeline) as observer:
         deployer.attach(pipeline)
     # One that is not deployed any more was removed meanwhile: what was seen last counts.
-    states = deployer.retrieve_pipeline_state(pipeline) or observer.states()
-    bad = [name for name, state in states.items() if state is not DeploymentState.Completed]
+    states = deployer.retrieve_pipeline_state(pipeline)
+    if states:  # some clusters remove what has completed
+        gone = [name for name, state in states.items() if state is DeploymentState.NotExisting]
+        states |= dict.fromkeys(observer.completed().intersection(gone), DeploymentState.Completed)
+    bad = [name for name, state in (states or observer.states()).items() if state is not DeploymentState.Completed]
     if bad:
         stderr().print(f"pypz: not completed: {', '.join(bad)}")
     return 1 if bad else 0
@@ -63,6 +66,7 @@ class _Observer:
         self._writes = writes
         self._lock = threading.Lock()
         self._members: dict[str, MemberStatus] = {}
+        self._completed: set[str] = set()
 
     @hookimpl
     def pypz_deployment_changed(self, member: DeployedRef, state: str, reason: str) -> None:
@@ -71,6 +75,10 @@ class _Observer:
             return
         with self._lock:
             self._members[member.name] = MemberStatus(member.name, DeploymentState[state], reason)
+            if state == DeploymentState.Completed.name:
+                self._completed.add(member.name)
+            elif state != DeploymentState.NotExisting.name:  # it was started anew
+                self._completed.discard(member.name)
         if self._writes:
             sys.stdout.write(f"{member.name}: {state}{f': {reason}' if reason else ''}\n")
             sys.stdout.flush()
@@ -79,6 +87,11 @@ class _Observer:
         """The members as they were told of last."""
         with self._lock:
             return {name: status.state for name, status in self._members.items()}
+
+    def completed(self) -> set[str]:
+        """The members that had completed when they were told of last, or before they went."""
+        with self._lock:
+            return set(self._completed)
 
     def table(self) -> Table:
         """The members as they are now."""
