@@ -158,6 +158,23 @@ def test_a_watch_refused_with_410_is_listed_anew() -> None:
             assert watcher.wait_until(lambda: seen_names(watcher) == {"c"}, within())
 
 
+def test_a_server_that_has_always_forgotten_is_asked_ever_more_seldom() -> None:
+    waits: list[float | None] = []
+
+    class Noted(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            return self.is_set()
+
+    with serving(listing("1", "a"), *[(410, {"message": "too old"}), listing("9", "c")] * 3, (200, [])) as server:
+        watcher = Watcher(api_of(server), "x=y", "Job", say=print)
+        watcher._is_over = Noted()
+        with watcher:
+            assert watcher.wait_until(lambda: seen_names(watcher) == {"c"}, within())
+            server.await_request(7)
+    assert waits[:3] == [0.25, 0.5, 1.0]
+
+
 def test_a_bookmark_moves_the_version_and_changes_nothing() -> None:
     with serving(listing("1", "a"), (200, [event("BOOKMARK", "", "5")]), (200, [event("ADDED", "b", "6")])) as server:
         with Watcher(api_of(server), "x=y", "Job", say=print) as watcher:

@@ -234,6 +234,8 @@ class Watcher:
                     return
                 if error.status == 410:
                     position = None
+                    self._is_over.wait(pause_s)  # a proxy may answer so each time
+                    pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                     continue
                 if _is_done_without(kind, error):
                     self._say(f"{error}; some reasons stay unknown")
