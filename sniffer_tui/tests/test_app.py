@@ -174,7 +174,7 @@ async def test_arrows_move_and_the_line_below_tells_more() -> None:
         assert "process 7 on host" in text(app, "#brief")
         await pilot.press("down", "down", "down")
         await pilot.pause()
-        assert "p.reader.in reads p.reader.in" in text(app, "#brief")
+        assert "p.reader.in reads channel p.reader.in" in text(app, "#brief")
         assert "waits for writer" in text(app, "#brief")
         await pilot.press("up")
         assert selected(app) == "2 reader"

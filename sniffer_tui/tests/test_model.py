@@ -255,6 +255,14 @@ def test_a_run_whose_members_have_all_ended_is_over_though_nobody_says_so(model:
     assert model.frame().mood is Mood.RUNNING
 
 
+def test_who_has_ended_waits_for_nobody(model: PipelineModel) -> None:
+    model.pipeline_started(PipelineRef("p", "r1"))
+    model.channel_status(replace(status(ref("p.reader"), 3), waits_for="p.writer/0/out"))
+    assert member(model.frame(), "p.reader").ports[0].waits_for == "p.writer/0/out"
+    model.operator_finished(ref("p.reader"), 0)
+    assert member(model.frame(), "p.reader").ports[0].waits_for == ""
+
+
 def test_the_time_counts_from_the_start_that_the_opening_entry_tells(clock: Clock) -> None:
     model = PipelineModel("p", PLAN, clock, wall_clock=lambda: 5060.0)
     model.run_known("p", "r1", {}, 5000.0)
@@ -270,6 +278,14 @@ def test_a_run_that_had_ended_before_shows_how_long_it_took(clock: Clock) -> Non
     model.pipeline_finished(PipelineRef("p", "r1"), "finished")
     clock.now += 500
     assert (model.frame().elapsed_s, member(model.frame(), "p.writer").ports[0].records) == (33, 30)
+
+
+def test_a_run_that_stands_is_shown_again_when_the_one_opened_beside_it_was_taken_back(model: PipelineModel) -> None:
+    for run in ("r1", "r2"):
+        model.run_known("p", run, {}, 5000.0)
+    assert model.frame().run == "r2"
+    model.run_known("p", "r1", {}, 5000.0)
+    assert model.frame().run == "r1"
 
 
 def test_the_roster_of_the_run_says_how_many_members_there_are(clock: Clock) -> None:

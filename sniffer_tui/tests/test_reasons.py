@@ -111,6 +111,13 @@ def test_what_is_seen_is_said_in_one_sentence(
     assert (found.verdict, found.why, found.members["p.reader"]) == (verdict, why, of_reader)
 
 
+def test_a_silent_member_is_in_doubt_until_it_counts_as_lost() -> None:
+    assert not is_in_doubt(frame(replace(WRITER, silent_s=1.0), READER))
+    assert is_in_doubt(frame(replace(WRITER, silent_s=2.5), READER))
+    assert not is_in_doubt(frame(replace(WRITER, silent_s=5.0, mood=Mood.LOST), READER))
+    assert not is_in_doubt(frame(replace(WRITER, silent_s=60.0, mood=Mood.FINISHED), READER))
+
+
 def test_a_slow_reader_is_in_doubt_until_it_takes_some_or_counts_as_stuck() -> None:
     def of_reader(**more: object) -> Frame:
         return frame(WRITER, replace(READER, ports=(replace(IN, **more),)))  # type: ignore[arg-type]

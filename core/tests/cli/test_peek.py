@@ -16,10 +16,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pypz.cli.main import app
-from pypz.cli.peeking import ABSENT, field_of, read_condition
+from pypz.cli.peeking import ABSENT, Peek, field_of, read_condition
 from pypz.cli.target import load_pipeline
 from pypz.core.channels.memory.transport import MemoryTransport
+from pypz.core.channels.runs.retiring import places_at
+from pypz.core.channels.spi import Guarantee, Member
 from pypz.core.commons.errors import ConfigurationError
+from pypz.core.hooks.host import PluginHost
 from pypz.executors.commons import ExecutionMode
 from pypz.executors.operator.executor import OperatorExecutor
 
@@ -146,6 +149,24 @@ def test_what_cannot_be_shown_tells_the_way_out(arguments: list[str], words: str
     result = call("peek", *arguments)
     assert result.exit_code == 1
     assert words in result.stderr
+
+
+def test_what_is_written_meanwhile_is_not_waited_for(filled: list[str], place: MemoryTransport) -> None:
+    info = place.describe_channel("shop_pipeline.reader.input")
+    assert info is not None
+    observer = place.observe(info)
+    observer.seek(0, "first")
+    there = observer.read(100, 30)
+    client = place.open_client(Member("shop_pipeline", "shop_pipeline.writer", 0, "s"), 1, Guarantee.AT_LEAST_ONCE)
+    writer = client.writer(info)
+    with places_at(PluginHost.default(), "shop_pipeline", [(f"memory:{place._store.name}", {})]) as (found,):
+        peek = Peek(found, PluginHost.default(), pytest.fail)
+        seen = []
+        for one in peek.records(info, from_end=False, follow=False):
+            seen.append(one)
+            assert writer.write(0, there[0].block)  # the channel is never quiet
+            assert len(seen) < 100
+    assert [one.record["n"] for one in seen] == list(range(10))
 
 
 def test_conditions_know_numbers_words_and_nested_fields() -> None:

@@ -111,6 +111,23 @@ def test_later_generations_are_told_while_the_run_goes_on(
     assert len(viewer.runs) == 1
 
 
+def test_of_two_runs_opened_side_by_side_the_one_that_stands_is_told(
+    places: tuple[MemoryTransport, MemoryTransport], view: Callable[..., Viewer]
+) -> None:
+    ours = places[0].open_status("pipe", True)
+    viewer = view(places[0].open_status("pipe", False))
+    open_run(ours, "run1")
+    open_run(ours, "run2")
+    viewer.until(lambda: bool(viewer.runs) and viewer.runs[-1].run == "run2")
+    ours.put("run/run2", None)
+    viewer.until(lambda: viewer.runs[-1].run == "run1")
+    assert viewer.receiver.run == viewer.runs[-1]
+    ours.put("run/run1", None)  # nothing stands any more: what was seen last stays
+    open_run(ours, "run3")
+    viewer.until(lambda: viewer.runs[-1].run == "run3")
+    assert [info.run for info in viewer.runs][-3:] == ["run2", "run1", "run3"]
+
+
 def test_who_comes_later_gets_the_newest_generation_at_once(
     places: tuple[MemoryTransport, MemoryTransport], view: Callable[..., Viewer]
 ) -> None:

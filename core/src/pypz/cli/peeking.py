@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -239,13 +239,27 @@ def is_data(info: ChannelInfo, block: Received) -> bool:
 
 
 def _blocks(reader: BlockReader, follow: bool) -> Iterator[Received]:
-    quiet_since, wait_s = time.monotonic(), FIRST_ANSWER_S
+    """Blocks as they come; without ``follow`` up to where the channel ended at the beginning, however fast others write on."""
+    began = quiet_since = time.monotonic()
+    wait_s = FIRST_ANSWER_S
+    left: dict[int, int] = {}
+    """By partition that has given blocks: how many of those that were there then are still to come."""
     while True:
         found = reader.read(BLOCKS, QUIET_S if not follow else 10.0)
+        behind = reader.lag()
         yield from found
+        if follow:
+            continue
+        for partition, count in Counter(block.partition for block in found).items():
+            end = behind.get(partition, 0)
+            left[partition] = min(left.get(partition, end + count) - count, end)
+        now = time.monotonic()
         if found:
-            quiet_since, wait_s = time.monotonic(), QUIET_S
-        elif not follow and time.monotonic() - quiet_since >= wait_s and not sum(reader.lag().values()):
+            quiet_since, wait_s = now, QUIET_S
+        elif now - quiet_since >= wait_s and not sum(behind.values()):
+            return
+        answered = now - began >= FIRST_ANSWER_S
+        if found and all(left[n] <= 0 if n in left else answered and not behind[n] for n in behind):
             return
 
 

@@ -96,7 +96,8 @@ def snapshot(model: PipelineModel, seconds: float | None = None) -> Frame:
 
     Args:
         model: What to look at.
-        seconds: For how long, at most; None: for `ONCE_S`, and on where only time tells a slow reader from a stuck one.
+        seconds: For how long, at most; None: for `ONCE_S`, and on where only time tells a slow reader
+            from a stuck one, or a silent member from a lost one.
     """
     now = time.monotonic()
     enough, at_most = (now + ONCE_S, now + STALLED_AFTER_S + 1) if seconds is None else (now + seconds, now + seconds)

@@ -73,6 +73,14 @@ class _Known:
     places: dict[int, int] = field(default_factory=dict)
     """By stream: when its opening entry came, counted. Not its position: that starts anew with a stream made anew."""
 
+    taken_back: set[int] = field(default_factory=set)
+    """Streams where the opening entry does not stand any more."""
+
+    @property
+    def stands(self) -> bool:
+        """Whether its opening entry stands in any stream."""
+        return bool(self.places.keys() - self.taken_back)
+
     def is_newer_than(self, other: _Known) -> bool:
         shared = self.places.keys() & other.places.keys()
         if shared:
@@ -233,7 +241,9 @@ class Receiver:
                 self._tell_safely(entry)
 
     def _open(self, place: int, entry: StatusEntry) -> bool:
-        """Note a run's opening entry; whether another run is the newest now."""
+        """Note a run's opening entry, or that it was taken back; whether another run is the newest now."""
+        if entry.value is None:
+            return self._take_back(place, entry.key.removeprefix("run/"))
         values = self._read(entry)
         if values is None:
             return False
@@ -244,6 +254,7 @@ class Receiver:
             return False
         known = self._runs.setdefault(info.run, _Known(info, info.groups))
         known.places.setdefault(place, next(self._count))
+        known.taken_back.discard(place)
         if known is self._current:
             return False
         if self._current is not None and not known.is_newer_than(self._current):
@@ -251,12 +262,30 @@ class Receiver:
         self._current = known
         return True
 
+    def _take_back(self, place: int, run: str) -> bool:
+        """Of two runs opened side by side one is taken back: the other one is the newest then. An only one stays."""
+        known = self._runs.get(run)
+        if known is None:
+            return False
+        known.taken_back.add(place)
+        rest = [one for one in self._runs.values() if one.stands and not self._has_ended(one.info.run)]
+        if known is not self._current or known.stands or self._has_ended(run) or not rest:
+            return False
+        newest = rest[0]
+        for other in rest[1:]:
+            newest = other if other.is_newer_than(newest) else newest
+        self._current = newest
+        return True
+
+    def _has_ended(self, run: str) -> bool:
+        return any(f"finished/{run}" in known for known in self._facts)
+
     def _start_afresh(self, beats: list[StatusEntry], *, is_first_look: bool) -> list[StatusEntry]:
         """Another run is the newest; gives all that is known of it, its end last."""
         assert self._current is not None
         info = self._current.info = self._with_roster(self._current)
         info = replace(info, was_open=is_first_look)
-        if is_first_look and any(f"finished/{info.run}" in known for known in self._facts):
+        if is_first_look and self._has_ended(info.run):
             info = replace(info, had_ended=True)
         self._finished = ""
         self._newest.clear()

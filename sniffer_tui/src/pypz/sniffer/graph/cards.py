@@ -258,6 +258,8 @@ def _row(
         rate = _rate_of([member])
         right = f"{rate_words(rate)}/s" if rate else member_words(member)
         left = f"{SYMBOLS[member.mood]} {short_name(member.name, picture.frame.pipeline)}"
+        room = width if scale.has_border else width + 2  # which member it is goes before: the symbol tells how it does
+        right = right if len(left) + 1 + len(right) <= room else ""
         selection = Selection(group, member.name)
         return Row(left, right, TONES[member.mood], selection, chosen == selection)
     flow = flows.of(group, part.name)

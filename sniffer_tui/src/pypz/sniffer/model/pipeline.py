@@ -190,6 +190,10 @@ class PipelineModel:
         run_id = name_of(run_id)
         with self._lock:
             self.pipeline_started(PipelineRef(pipeline, run_id))
+            if run_id in self._opened[:-1]:  # the one that was opened after it was taken back
+                self._opened.remove(run_id)
+                self._opened.append(run_id)
+                self._run(run_id)
             run = self._runs.get(run_id)
             if run is not None:
                 run.take_sizes(_plain(groups), _plain(largest or {}))
@@ -541,7 +545,7 @@ def _port_view(
         pace_s=figures.pace_s,
         in_hand=None if told is None else told.in_hand,
         lag=LagView() if told is None else _lag_of(told, is_old),
-        waits_for="" if told is None else told.waits_for,
+        waits_for="" if told is None or start.has_ended else told.waits_for,
         age_s=0.0 if told is None or start.is_here else max(0.0, now - max(figures.told_at, start.heard_at)),
         partitions=() if told is None else told.partitions,
         positions=() if told is None else told.positions,

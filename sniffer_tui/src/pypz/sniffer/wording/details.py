@@ -197,9 +197,9 @@ def _figures(
             yield Line("", f"{port.member.rpartition('.')[2]}: at least; {when}", "warn")
     rates = [port.rate for port in told if port.rate is not None]
     history = _summed(details[port.member].rates.get((port.name, port.channel), ()) for port in ports)
-    if rates or history:
+    if rates or any(history):
         now = f"{rate_words(sum(rates))} a second  " if rates else ""
-        most = f"  at most {rate_words(max(history))}" if history else ""
+        most = f"  at most {rate_words(max(history))}" if any(history) else ""
         yield Line("rate", f"{now}{sparkline(history)}{most}")
     if ports[0].direction == "in":
         lag = reduce(LagView.__add__, (port.lag for port in ports), LagView())

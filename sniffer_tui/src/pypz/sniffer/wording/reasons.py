@@ -9,6 +9,7 @@ from textwrap import shorten
 from typing import Final
 
 from pypz.sniffer.model.frames import DeployedView, Frame, MemberView, Mood, PortView
+from pypz.sniffer.model.pipeline import OLD_AFTER_S
 from pypz.sniffer.wording.table import elapsed_words, rate_words, short_name
 
 
@@ -209,7 +210,9 @@ def held_port(member: MemberView) -> PortView | None:
 
 
 def is_in_doubt(frame: Frame) -> bool:
-    """Whether a reader has taken nothing for a while, and only time tells whether it is slow or stuck."""
+    """Whether only time tells: a reader that takes nothing is slow or stuck, a member that is silent late or lost."""
+    if any(member.mood in _ALIVE and member.silent_s > OLD_AFTER_S for member in frame.members):
+        return True
     doubtful = [m for m in frame.members if (held := held_port(m)) is not None and not _is_busy_first(held)]
     return any(_stalled_port(member) is None for member in doubtful)
 
@@ -243,6 +246,8 @@ def _troubled_peers(pipeline: str, port: PortView, groups: Mapping[str, Sequence
 def _peer_names(ports: Iterable[PortView]) -> str:
     return ", ".join(dict.fromkeys(peer.partition(".")[0] for port in ports for peer in port.peers)) or "others"
 
+
+_ALIVE: Final = frozenset({Mood.STARTING, Mood.RUNNING, Mood.STOPPING})
 
 _MATTERS: Final = {
     Mood.WAITING: "which has not started",

@@ -13,7 +13,7 @@ from functools import reduce
 from typing import Final, Literal
 
 from pypz.sniffer.model.frames import LagView, MemberView, Mood, PortView, Selection
-from pypz.sniffer.model.pipeline import plain_name
+from pypz.sniffer.model.pipeline import ENDED, plain_name
 
 Tone = Literal["", "good", "warn", "bad", "dim"]
 
@@ -259,7 +259,9 @@ def _member_rows(pipeline: str, member: MemberView, why: str) -> Iterator[Row]:
 
 
 def _member_detail(member: MemberView, why: str) -> Iterator[str]:
-    yield f"{member.name}: {member_words(member)}" + (f" ({member.state})" if member.state else "")
+    yield f"{member.name}: {member_words(member)}" + (
+        f" ({member.state})" if member.state and member.mood not in ENDED else ""
+    )
     if why and not member.error:
         yield f"{member.name.rpartition('.')[2]} {why}"
     if member.error:
@@ -333,7 +335,7 @@ def _port_state(ports: Sequence[PortView]) -> Cell:
 
 def _port_detail(port: PortView, ports: list[PortView], lag: LagView, waits: str) -> Iterator[str]:
     verb = "writes" if port.direction == "out" else "reads"
-    yield f"{port.member}.{port.name} {verb} {port.channel or 'a channel that is not known yet'}"
+    yield f"{port.member}.{port.name} {verb} {f'channel {port.channel}' if port.channel else 'a channel that is not known yet'}"
     blocks, size_bytes = sum(p.blocks for p in ports), sum(p.size_bytes for p in ports)
     waiting = f", {lag.words} waiting" if lag.words else ""
     yield f"{blocks:,} blocks, {size_words(size_bytes)}{waiting}"
