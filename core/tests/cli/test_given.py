@@ -156,6 +156,14 @@ def test_a_misspelt_parameter_of_one_operator_is_noticed() -> None:
     ]
 
 
+def test_a_long_value_is_not_repeated_whole() -> None:
+    given = ["cuont=" + "x" * 10_000]
+    (told,) = unexpected(load_pipeline("shop:ShopPipeline", parameters=given), given)
+    assert told.startswith("-p 'cuont=xxx")
+    assert "xxx…': nothing in the pipeline expects 'cuont'" in told
+    assert len(told) < 300
+
+
 @pytest.mark.parametrize("given", ["writer.kubernetes={}", ">kubernetes={}", "#kubernetes={}"])
 def test_the_settings_of_pods_are_expected_by_every_operator(given: str) -> None:
     assert list(unexpected(load_pipeline("shop:ShopPipeline", parameters=[given]), [given])) == []

@@ -296,11 +296,12 @@ def test_a_member_that_is_fenced_after_its_operation_says_so(
     assert "117 (Fenced): a later start of this member exists" in capsys.readouterr().err
 
 
-def test_a_member_that_has_ended_in_this_run_calls_nothing(
-    execute: Any, full: Any, notes: Any, session: Any, observer: Any
+def test_a_member_that_has_ended_in_this_run_calls_nothing_and_says_so(
+    execute: Any, full: Any, notes: Any, session: Any, observer: Any, capsys: Any
 ) -> None:
     session.already_closed = True
     assert execute(full) == 0
+    assert capsys.readouterr().err == "pipeline.op: has ended in this run before, there is nothing left to do\n"
     assert notes.calls == []
     assert session.asked == ["close"]
     assert observer.ends == {}

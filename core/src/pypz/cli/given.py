@@ -22,6 +22,8 @@ from pypz.core.specs.instance import Instance, Internals
 from pypz.core.specs.operator import Operator
 
 COMMAND_LINE: Final = "-p"
+SHOWN: Final = 200
+"""Characters of a parameter that a message repeats at most (chosen)."""
 OF_PODS: Final = "kubernetes"
 """Parameter that every operator may carry though none describes it: the settings of its pods."""
 
@@ -210,7 +212,10 @@ def _place(given: Given, instance: Instance[Any], name: str = "") -> str:
     if name and _is_secret(instance, name):
         return f"{given.source} '{given.name}=***'"
     hidden = secrets.conceal({plain: given.value})[plain]
-    return f"{given.source} {given.text!r}" if hidden == given.value else f"{given.source} '{given.name}={hidden}'"
+    if hidden != given.value:
+        return f"{given.source} '{given.name}={hidden}'"
+    text = given.text if len(given.text) <= SHOWN else f"{given.text[: SHOWN - 1]}…"
+    return f"{given.source} {text!r}"
 
 
 def _is_secret(instance: Instance[Any], name: str) -> bool:

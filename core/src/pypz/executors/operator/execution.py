@@ -130,7 +130,11 @@ class Execution:
         killed before it had deleted its channels, it takes that up.
         """
         session = self._session
-        if session is None or self._has_ended_before(session):
+        if session is None:
+            return
+        if self._has_ended_before(session):
+            if not self._is_abandoned:
+                say(f"{self.name}: has ended in this run before, there is nothing left to do")
             return
         if session.already_closed:
             self._mode = ExecutionMode.ResourceDeletionOnly
