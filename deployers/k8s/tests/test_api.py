@@ -27,7 +27,7 @@ from pypz.deployers.k8s.connection import load_configuration
 from pypz.deployers.k8s.watching import Watcher
 
 Reply = tuple[int, Any]
-"""Status, and a JSON value; a list is sent as the events of a watch, which then ends. None breaks the connection off.
+"""Status, and a JSON value or bytes; a list is sent as the events of a watch, which then ends. None breaks the connection off.
 With 429 goes that one may ask again at once."""
 
 
@@ -73,7 +73,7 @@ def serving(*replies: Reply) -> Iterator[ScriptedServer]:
                 self.close_connection = True
                 return
             lines = value if isinstance(value, list) else [value]
-            body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+            body = value if isinstance(value, bytes) else b"".join(json.dumps(line).encode() + b"\n" for line in lines)
             self.send_response(status)
             if status == 429:
                 self.send_header("Retry-After", "0")
@@ -244,6 +244,17 @@ def test_what_a_busy_server_puts_off_is_sent_again_and_not_for_ever() -> None:
             api_of(server).create({"kind": "Job"})
         assert caught.value.is_passing
         assert len(server.requests) == 1 + BUSY_RETRIES
+
+
+@pytest.mark.parametrize("page", [b"<html>please log in</html>", b"", b"[]", b"\xff"])
+def test_a_page_in_the_servers_place_is_told_as_such(page: bytes) -> None:
+    with serving((200, page)) as server:
+        with pytest.raises(
+            ApiError, match="does not answer as Kubernetes does, but .*: is it the API server, or a proxy"
+        ):
+            api_of(server).list("Job")
+        with pytest.raises(ApiError, match="does not answer as Kubernetes does"):
+            api_of(server).dry_run({"kind": "Job"})
 
 
 def test_what_is_asked_beside_the_watches_is_asked_again_while_the_server_has_trouble() -> None:

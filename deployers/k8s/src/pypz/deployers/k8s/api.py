@@ -141,7 +141,7 @@ class ClusterApi:
         answer = self._send("POST", self._path(manifest["kind"]), body=manifest, query=query)
         # 299 - "text" (RFC 7234, as the server writes it)
         warnings = [w.partition('"')[2].removesuffix('"') for w in answer.headers.getlist("Warning")]
-        return json.loads(answer.data), [w.replace('\\"', '"') for w in warnings]
+        return self._object(answer.data), [w.replace('\\"', '"') for w in warnings]
 
     def get(self, kind: str, name: str) -> Manifest | None:
         """Read an object; None when it does not exist."""
@@ -277,8 +277,21 @@ class ClusterApi:
         content_type: str = "application/json",
     ) -> Manifest:
         answer = self._send(method, path, query=query, body=body, content_type=content_type)
-        found: Manifest = json.loads(answer.data)
-        return found
+        return self._object(answer.data)
+
+    def _object(self, data: bytes) -> Manifest:
+        """Read an object; what is none comes from something else that answers in the server's place."""
+        try:
+            found: Manifest = json.loads(data)
+        except ValueError:
+            found = {}
+        if isinstance(found, dict) and found:
+            return found
+        shown = data[:80].decode(errors="replace").strip()
+        raise ApiError(
+            f"{self._place()} does not answer as Kubernetes does, but {shown!r}: is it the API server, or a proxy or login page "
+            "in between? `kubectl cluster-info` shows what the kubeconfig in use says"
+        )
 
     def _send(
         self,
