@@ -121,6 +121,22 @@ def test_a_restarted_member_stands_there_once_with_the_figures_of_its_new_start(
     assert (writer.start, writer.restarts, writer.ports[0].records) == ("s2", 1, 2)
 
 
+def test_a_member_that_is_killed_when_its_work_is_done_keeps_its_counts(model: PipelineModel) -> None:
+    """Started again it finds its work done: it deletes its channels, and tells no figures."""
+    model.pipeline_started(PipelineRef("p", "r1"))
+    reader = ref("p.reader")
+    again = replace(reader, start="s2")
+    model.port_opened(PortRef(reader, "in", "in", ("p.reader.in",)))
+    model.channel_status(replace(status(reader, 294, "closed"), lag_records=0, lag_entries=0))
+    model.operator_finished(reader, 137)
+    model.operator_state_changed(again, "StateEntry")
+    assert member(model.frame(), "p.reader").ports[0].records is None
+    model.operator_state_changed(again, "StateResourceDeletion")
+    model.operator_finished(again, 0)
+    view = member(model.frame(), "p.reader")
+    assert (view.mood, view.restarts, view.ports[0].records, view.ports[0].lag.records) == (Mood.FINISHED, 1, 294, 0)
+
+
 def test_late_figures_of_an_earlier_start_do_not_bring_it_back(model: PipelineModel) -> None:
     model.pipeline_started(PipelineRef("p", "r1"))
     model.operator_state_changed(ref(start="s2"), "StateOperationRunning")

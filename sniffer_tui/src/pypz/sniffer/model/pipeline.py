@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from pypz.core.hooks.events import (
@@ -33,7 +34,7 @@ from pypz.sniffer.model.frames import (
     StartView,
 )
 from pypz.sniffer.model.safe import safe_operator, safe_port, safe_status
-from pypz.sniffer.model.telling import PORT_ORDER, Figures, Member, Port, Process, Run, Start, further
+from pypz.sniffer.model.telling import PORT_ORDER, STATE_ORDER, Figures, Member, Port, Process, Run, Start, further
 from pypz.sniffer.model.texts import lines, name_of, sentence
 
 LOST_AFTER_S: Final = 4.5
@@ -361,7 +362,7 @@ class PipelineModel:
             start=start.ref.start,
             restarts=max(0, len(member.sure) - 1),
             silent_s=silent_s,
-            ports=tuple(_port_views(planned, start, now, mood is Mood.LOST)),
+            ports=tuple(_port_views(planned, _with_figures(member, start), now, mood is Mood.LOST)),
             since_utc=start.entered.get(start.state, 0.0),
             deployed=deployed,
         )
@@ -416,6 +417,16 @@ class PipelineModel:
 
 def _start_view(start: Start) -> StartView:
     return StartView(start.ref.start, start.ref.host, start.ref.process, tuple(start.time_line), start.exit_code)
+
+
+def _with_figures(member: Member, start: Start) -> Start:
+    """Give a start with figures: one that finds its work done only deletes, and those of the start that did it stand."""
+    if start.ports or further(STATE_ORDER, start.state, "StateOperationShutdown") == "StateOperationShutdown":
+        return start
+    for one in reversed(member.starts.values()):
+        if any(figures.latest for port in one.ports.values() for figures in port.channels.values()):
+            return replace(start, ports=one.ports)
+    return start
 
 
 def _plain(sizes: Mapping[str, int]) -> dict[str, int]:
