@@ -115,6 +115,29 @@ def test_a_restart_that_somebody_who_scales_has_overtaken_changes_nothing(api: C
     overtaken.destroy("pipe", force=True, wait=True)
 
 
+class Forbidden(ClusterApi):
+    """May not make Jobs."""
+
+    def _send(self, method: str, path: str, **options: Any) -> Any:
+        if method == "POST" and path.endswith("/jobs"):
+            raise ApiError('jobs.batch is forbidden: eve cannot create resource "jobs"', status=403)
+        return super()._send(method, path, **options)
+
+
+def test_who_may_not_make_jobs_takes_none_away_by_a_restart_or_by_scaling(api: ClusterApi, kubeconfig: str) -> None:
+    deployed = Deployments(api, print)
+    deployed.create(plan_of(two("wait", "wait"), ExecutionMode.Standard, ()), wait=True)
+    job, owner = job_of_reader(api), owner_of(api)
+    forbidden = Deployments(Forbidden(load_configuration(None, kubeconfig, True), api.namespace), print)
+    with pytest.raises(ApiError, match='cannot create resource "jobs"'):
+        forbidden.restart_operator("pipe.reader", force=True, wait=True)
+    with pytest.raises(ApiError, match='cannot create resource "jobs"'):
+        forbidden.rescaling("pipe.reader", 2).carry_out(lambda plan: None)
+    assert job_of_reader(api)["metadata"]["uid"] == job["metadata"]["uid"]
+    assert owner_of(api)["metadata"]["resourceVersion"] == owner["metadata"]["resourceVersion"]
+    deployed.destroy("pipe", force=True, wait=True)
+
+
 class Succeeded(ClusterApi):
     """Somebody else begins to scale as soon as we have begun."""
 

@@ -143,6 +143,18 @@ class ClusterApi:
         warnings = [w.partition('"')[2].removesuffix('"') for w in answer.headers.getlist("Warning")]
         return self._object(answer.data), [w.replace('\\"', '"') for w in warnings]
 
+    def check_may_create(self, manifest: Manifest) -> None:
+        """Ask by a dry run whether we have the right to make an object that is about to take another one's place.
+
+        Raises:
+            ApiError: We have not; all else that speaks against it may be over once the other one is gone.
+        """
+        try:
+            self.dry_run(manifest)
+        except ApiError as error:
+            if error.status == 403 and " cannot " in str(error):
+                raise
+
     def get(self, kind: str, name: str) -> Manifest | None:
         """Read an object; None when it does not exist."""
         try:

@@ -267,6 +267,7 @@ class Deployments:
                 f"{operator} is being scaled to {wanted} members, or that broke off; `pypz scale {operator} {wanted}` goes on "
                 "with it, and starts all its members anew"
             )
+        self._api.check_may_create(renewed(job))
         if owner is not None:
             note_down(self._api, owner, job, is_first=True)  # whoever restarts it may die in between
         if job["metadata"]["uid"]:

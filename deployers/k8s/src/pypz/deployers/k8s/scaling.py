@@ -96,6 +96,7 @@ class Rescaling:
         before = wanted_of(owner, self._full_name)
         is_open = is_gone or before is not None  # an earlier one broke off, perhaps behind its hand-over
         # First of all: without the right to do so nothing is touched.
+        self._api.check_may_create(renewed(job))
         note_down(self._api, owner, job, self._members, is_first=True)
         is_handed_over = is_stopped = False
         try:
