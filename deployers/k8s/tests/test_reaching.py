@@ -40,6 +40,7 @@ class SilentLine:
         self._server = server
         self._lock = threading.Lock()
         self._open: list[tuple[threading.Event, socket.socket, socket.socket]] = []
+        self._is_closed = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -68,11 +69,16 @@ class SilentLine:
     def close(self) -> None:
         self._listener.close()
         with self._lock:
+            self._is_closed = True
             for _, *ends in self._open:
-                for end in ends:
-                    with contextlib.suppress(OSError):
-                        end.shutdown(socket.SHUT_RDWR)
-                    end.close()
+                self._close(*ends)
+
+    @staticmethod
+    def _close(*ends: socket.socket) -> None:
+        for end in ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
 
     def _accept(self) -> None:
         while True:
@@ -83,6 +89,9 @@ class SilentLine:
             server = socket.create_connection(self._server)
             is_cut = threading.Event()
             with self._lock:
+                if self._is_closed:  # it came in the last moment
+                    self._close(client, server)
+                    return
                 self._open.append((is_cut, client, server))
             for one, other in ((client, server), (server, client)):
                 threading.Thread(target=self._carry, args=(is_cut, one, other), daemon=True).start()
@@ -140,7 +149,8 @@ def test_a_line_that_falls_silent_is_noticed_and_attach_goes_on(
         if how == "swallowed":
             assert line.fall_silent() > 0
         near.destroy_operator("one.waiting", force=True, wait=True)
-        assert seen.get(timeout=60) is DeploymentState.NotExisting
+        # A request between the watches may meet a line of the pool that was cut, too, and waits for `api.READ_TIMEOUT_S`.
+        assert seen.get(timeout=150) is DeploymentState.NotExisting
         attached.join(60)
         assert not attached.is_alive()
     near.destroy("one", force=True, wait=True)
