@@ -60,6 +60,21 @@ def several() -> list[PlannedOperator]:
     ]
 
 
+def chain(*names: str, size: int = 1) -> list[PlannedOperator]:
+    """Groups of so many members, each fed by the one before it."""
+    return [
+        operator
+        for i, name in enumerate(names)
+        for operator in group(
+            name,
+            i,
+            *(inp("inp", f"{other}.out") for other in names[:i][-1:]),
+            *(out("out", f"{other}.inp") for other in names[i + 1 :][:1]),
+            size=size,
+        )
+    ]
+
+
 def many() -> list[PlannedOperator]:
     """A hundred operators of ten members each, in ten levels, each fed by two of the level before it."""
     dice = random.Random(3)

@@ -6,18 +6,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from sniffer_tui.tests.graphs import Clock, fill, many, several, told
+from sniffer_tui.tests.graphs import Clock, chain, fill, group, many, several, told
 from textual.pilot import Pilot
 
 from pypz.core.hooks.events import ChannelStatus, OperatorRef, PipelineRef, PortRef
 from pypz.sniffer.graph.cards import SCALES, Flows, joints_of, shape_of
-from pypz.sniffer.graph.drawing import MARK, Drawing, drawing_of
+from pypz.sniffer.graph.drawing import ARROW, MARK, Drawing, drawing_of
 from pypz.sniffer.model.frames import PlannedOperator, PlannedPort, Selection
 from pypz.sniffer.model.pipeline import PipelineModel
 from pypz.sniffer.screen.app import PANES, SnifferApp
 from pypz.sniffer.screen.panes.graph import GraphView
 from pypz.sniffer.wording.picture import Picture
 from pypz.sniffer.wording.reasons import diagnose
+
+BOXES, WIDE_CARDS = (
+    next(i for i, scale in enumerate(SCALES) if scale.name == name) for name in ("boxes", "wide cards")
+)
 
 
 def picture_of(model: PipelineModel, **folded: bool) -> Picture:
@@ -56,21 +60,21 @@ async def screen(
 @pytest.mark.parametrize("fold", [True, False])
 def test_every_scale_names_every_group_and_its_state(scale: int, fold: bool) -> None:
     lines = "\n".join(text(drawn(told(several()), scale, source=fold, split=fold, audit=fold)))
-    for word in ("1 source x3", "2 split x2", "3 join", "4 store", "4 audit x10"):
-        assert word in lines
+    for level, word in ((1, "source x3"), (2, "split x2"), (3, "join"), (4, "store"), (4, "audit x10")):
+        assert (f"{level} {word}" if SCALES[scale].has_rates else word) in lines
     assert ("source_1" in lines) == (not fold)
     assert "●" in lines
     assert "○" in lines
 
 
 def test_boxes_say_rate_and_lag_of_each_port() -> None:
-    lines = text(drawn(told(several()), 1))
+    lines = text(drawn(told(several()), BOXES))
     assert any("letters" in line and "3,702/s" in line for line in lines)
     assert any("all" in line and "lag 6,318" in line for line in lines)
 
 
 def test_cards_say_why_and_the_lines_have_rate_and_lag() -> None:
-    lines = text(drawn(told(several()), 4))
+    lines = text(drawn(told(several()), WIDE_CARDS))
     assert any("audit_3 has not started in this run" in line for line in lines)
     assert any("11,106 rec" in line and " 3,702/s " in line for line in lines)
     assert any(" lag 6,318 " in line and "27,000 rec" in line for line in lines)
@@ -80,7 +84,7 @@ def test_marks_are_there_only_where_records_flow_and_move_towards_the_reader() -
     clock = Clock()
     model = PipelineModel("p", pair(), clock=clock)
     fill(model, 1)
-    drawing = drawn(model, 1)
+    drawing = drawn(model, BOXES)
     assert not drawing.is_flowing
     assert MARK not in "".join(text(drawing))
     clock.now += 1
@@ -328,10 +332,68 @@ def test_marks_are_wiped_where_records_stop_to_flow_into_a_reader_that_is_stuck(
     tell(1)
     clock.now += 1
     tell(2)
-    drawing = drawn(model, 1)
+    drawing = drawn(model, BOXES)
     (row,) = (line for line in text(drawing) if MARK in line)
     clock.now += 60
     tell(2)
     changes = drawing.take(picture_of(model))
     assert MARK not in "".join(text(drawing))
     assert row.index(MARK) in {change.x for change in changes if change.width == 1}
+
+
+FIVE = ("generators", "multiplier", "calculator", "aggregates", "collectors")
+
+
+def seen_of(view: GraphView) -> list[str]:
+    return [view.render_line(y).text for y in range(view.size.height)]
+
+
+@pytest.mark.parametrize(
+    ("names", "size"), [(FIVE, (80, 24)), (FIVE, (120, 40)), ((*FIVE, "statistics", "publishers"), (120, 40))]
+)
+async def test_a_chain_is_in_sight_as_a_whole_with_each_name_and_state(
+    names: tuple[str, ...], size: tuple[int, int]
+) -> None:
+    async with screen(told(chain(*names)), size) as (_, _, view):
+        assert (view.max_scroll_x, view.max_scroll_y) == (0, 0)
+        (line,) = (line for line in seen_of(view) if line.strip())
+        places = [line.index(f"● {name}") for name in names]
+        assert places == sorted(places)
+        assert line.count(ARROW) == len(names) - 1
+
+
+async def test_a_chain_of_five_groups_with_names_of_any_length_fits_80_columns_with_signs_where_they_are_cut() -> None:
+    names = [f"{name}_of_everything_there_is" for name in FIVE]
+    async with screen(told(chain(*names, size=3)), (80, 24)) as (_, pilot, view):
+        assert (view.max_scroll_x, view.max_scroll_y) == (0, 0)
+        seen = "\n".join(seen_of(view))
+        for name in names:
+            for word in (f"● {name[:8]}… x3", f"● {name[:9]}…", f"● {name[:7]}…_0", f"● {name[:7]}…_1"):
+                assert word in seen
+        for _ in SCALES[1:]:  # at all others names are whole
+            await pilot.press("z")
+            assert view.drawing is not None
+            drawn_ = "\n".join(text(view.drawing))
+            for name in names:
+                assert f"{name} x3" in drawn_
+
+
+async def test_a_graph_that_is_too_high_tells_as_much_as_its_width_allows() -> None:
+    plan = [operator for i in range(40) for operator in group(f"rather_a_long_name_{i}", 0)]
+    async with screen(told(plan), (80, 24)) as (_, _, view):
+        assert view.drawing is not None
+        assert view.drawing.shape.scale.name == "lines"
+        assert view.max_scroll_x == 0
+        assert view.max_scroll_y > 0
+
+
+def test_each_column_is_as_wide_as_its_own_names() -> None:
+    long = "rather_a_long_name_for_an_operator_of_any_pipeline"
+    for scale in SCALES:
+        picture = picture_of(told(chain("a", long, "b")))
+        widths = [block.width for block in shape_of(picture, scale).blocks]
+        assert widths[0] == widths[2] < widths[1]
+        if not scale.has_border and not scale.name_room:
+            assert widths[1] - widths[0] == len(long) - len("a")
+        elif scale.has_border:
+            assert widths[0] == scale.width

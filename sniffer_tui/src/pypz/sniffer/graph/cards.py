@@ -36,11 +36,15 @@ class Scale:
 
     name: str
     width: int
-    """Of a box, in cells; 0 for one line as wide as the longest name."""
+    """Of a box, in cells, where its name needs no more; 0 for one line as wide as the longest name of its column."""
     why_rows: int = 0
     spacing: Spacing = field(default_factory=Spacing)
     has_labels: bool = False
     """Whether rate and lag stand at the lines; else they stand in the boxes."""
+    has_rates: bool = True
+    """Whether a box of one line tells more than a name and the symbol of a state."""
+    name_room: int = 0
+    """Cells for a name, beyond which it is cut; 0 for as many as it needs."""
 
     @property
     def has_border(self) -> bool:
@@ -48,17 +52,22 @@ class Scale:
         return self.width > 0
 
 
+NARROWEST: Final = Spacing(leaving=1, arriving=1, between_blocks=0)
+"""A line and its arrow."""
+
 SCALES: Final[Sequence[Scale]] = (
+    Scale("short names", 0, spacing=NARROWEST, has_rates=False, name_room=12),
+    Scale("names", 0, spacing=NARROWEST, has_rates=False),
     Scale("lines", 0, spacing=Spacing(leaving=2, arriving=3, between_blocks=0)),
     Scale("boxes", 24, spacing=Spacing(leaving=2, arriving=2)),
     Scale("wide boxes", 32, spacing=Spacing(leaving=3, arriving=3)),
     Scale("cards", 27, 2, Spacing(leaving=10, arriving=12), has_labels=True),
     Scale("wide cards", 46, 2, Spacing(leaving=12, arriving=14, between_tracks=1), has_labels=True),
 )
-"""From far to near (chosen: at the third one two operators fit 80 columns)."""
+"""From far to near (chosen: at the first one a chain of five fits 80 columns whatever its names are, at "wide boxes" two do)."""
 
-NAMES: Final = range(6, 25)
-"""Cells for a name in a box of one line."""
+RATE_ROOM: Final = 8
+"""Cells for a rate, and the space before it, in a box of one line."""
 
 
 class Part(NamedTuple):
@@ -105,10 +114,10 @@ class Shape:
     """All boxes and lines, whatever they say at the moment."""
 
     scale: Scale
-    width: int
     parts: Mapping[str, tuple[Part, ...]]
     """Rows of each box, by the full name of the group's principal."""
     blocks: tuple[Block, ...]
+    """All of a column are of one width."""
     links: Mapping[Link, tuple[Joint, ...]]
     """Channels of each line: several where a box has one row for all its ports."""
 
@@ -117,11 +126,14 @@ def shape_of(picture: Picture, scale: Scale) -> Shape:
     """Say which boxes with which rows there are, and which lines."""
     groups = picture.groups
     parts = {group: tuple(_parts(picture, group, members, scale)) for group, members in groups.items()}
-    longest = max((len(_title(picture, group)) for group in groups), default=0)
-    width = scale.width or 2 + min(max(longest, NAMES[0]), NAMES[-1]) + 8
+    widths: dict[int, int] = {}
+    for group, members in groups.items():
+        level = members[0].level
+        widths[level] = max(widths.get(level, 0), _width(picture, group, parts[group], scale))
     border = 2 if scale.has_border else 0
     blocks = tuple(
-        Block(group, members[0].level, width, len(parts[group]) + border) for group, members in groups.items()
+        Block(group, members[0].level, widths[members[0].level], len(parts[group]) + border)
+        for group, members in groups.items()
     )
     links: dict[Link, tuple[Joint, ...]] = {}
     for joint in joints_of(picture):
@@ -132,7 +144,18 @@ def shape_of(picture: Picture, scale: Scale) -> Shape:
             _row_at(parts[joint.target], Part("in", joint.target_port), scale),
         )
         links[link] = (*links.get(link, ()), joint)
-    return Shape(scale, width, parts, blocks, links)
+    return Shape(scale, parts, blocks, links)
+
+
+def _width(picture: Picture, group: str, parts: Sequence[Part], scale: Scale) -> int:
+    """Give the cells that a box needs for its names."""
+    title = _title(picture, group, scale)
+    if scale.has_border:
+        return max(scale.width, len(title) + 6)
+    if scale.has_rates:
+        return 2 + len(title) + RATE_ROOM
+    members = [len(_member_name(picture, group, part.name, scale)) + 4 for part in parts if part.kind == "member"]
+    return max([2 + len(title), *members])
 
 
 def _parts(picture: Picture, group: str, members: Sequence[MemberView], scale: Scale) -> list[Part]:
@@ -215,21 +238,40 @@ def _sum(ports: Sequence[PortView]) -> Flow:
     )
 
 
-def rows_of(picture: Picture, shape: Shape, group: str, flows: Flows) -> list[Row]:
-    """Say what the rows of a box say now."""
+def rows_of(picture: Picture, shape: Shape, group: str, width: int, flows: Flows) -> list[Row]:
+    """Say what the rows of a box, as wide as it is, say now."""
     members = picture.groups[group]
-    return [_row(picture, shape.scale, shape.width - 4, group, members, part, flows) for part in shape.parts[group]]
+    return [_row(picture, shape.scale, width - 4, group, members, part, flows) for part in shape.parts[group]]
 
 
-def title_of(picture: Picture, group: str) -> tuple[str, Tone]:
+def title_of(picture: Picture, scale: Scale, group: str) -> tuple[str, Tone]:
     """Give the head of a box, and the tone of its worst member."""
-    return _title(picture, group), TONES[_worst(picture.groups[group]).mood]
+    return _title(picture, group, scale), TONES[_worst(picture.groups[group]).mood]
 
 
-def _title(picture: Picture, group: str) -> str:
+def _title(picture: Picture, group: str, scale: Scale) -> str:
     members = picture.groups[group]
     size = f" x{len(members)}" if len(members) > 1 else ""
-    return f"{members[0].level + 1} {short_name(group, picture.frame.pipeline)}{size}"
+    name = short_name(group, picture.frame.pipeline)
+    if not scale.has_rates:  # which level it is in, the column tells
+        return cut(name, size, scale.name_room)
+    return f"{members[0].level + 1} {name}{size}"
+
+
+def _member_name(picture: Picture, group: str, member: str, scale: Scale) -> str:
+    name, stem = (short_name(full, picture.frame.pipeline) for full in (member, group))
+    end = name[len(stem) :] if name.startswith(stem) else ""
+    return cut(name[: len(name) - len(end)], end, max(0, scale.name_room - 2))  # they are set in by two
+
+
+def cut(name: str, end: str, room: int) -> str:
+    """Put an end to a name; where there is no room for both (0 is any room), the last letters give way to a sign.
+
+    >>> cut("generator", " x3", 12), cut("generators", " x3", 12), cut("generators", "_10", 12)
+    ('generator x3', 'generato… x3', 'generato…_10')
+    """
+    room = max(1, room - len(end)) if room else len(name)
+    return f"{name if len(name) <= room else f'{name[: room - 1]}…'}{end}"
 
 
 def _worst(members: Sequence[MemberView]) -> MemberView:
@@ -245,8 +287,8 @@ def _row(
     is_one = len(members) == 1 or picture.is_folded(group, len(members))
     is_here = is_one and chosen.group == group and not chosen.port
     if part.kind == "title":
-        rate = _rate_of(members)
-        left = f"{SYMBOLS[worst.mood]} {_title(picture, group)}"
+        rate = _rate_of(members) if scale.has_rates else 0.0
+        left = f"{SYMBOLS[worst.mood]} {_title(picture, group, scale)}"
         return Row(left, f"{rate_words(rate)}/s" if rate else "", TONES[worst.mood], whole, is_here)
     if part.kind == "state":
         return Row(f"{SYMBOLS[worst.mood]} {_state_words(members, width)}", "", TONES[worst.mood], whole, is_here)
@@ -257,9 +299,9 @@ def _row(
         member = next(member for member in members if member.name == part.name)
         rate = _rate_of([member])
         right = f"{rate_words(rate)}/s" if rate else member_words(member)
-        left = f"{SYMBOLS[member.mood]} {short_name(member.name, picture.frame.pipeline)}"
+        left = f"{SYMBOLS[member.mood]} {_member_name(picture, group, member.name, scale)}"
         room = width if scale.has_border else width + 2  # which member it is goes before: the symbol tells how it does
-        right = right if len(left) + 1 + len(right) <= room else ""
+        right = right if scale.has_rates and len(left) + 1 + len(right) <= room else ""
         selection = Selection(group, member.name)
         return Row(left, right, TONES[member.mood], selection, chosen == selection)
     flow = flows.of(group, part.name)

@@ -98,8 +98,9 @@ class Drawing:
         before_rows, before_titles, before_labels = self._rows, self._titles, self._labels
         before_tones, before = self._tones, self._picture.selection
         self._picture, self._flows = picture, Flows(picture)
-        self._rows = {group: rows_of(picture, self.shape, group, self._flows) for group in self.layout.places}
-        self._titles = {group: title_of(picture, group) for group in self.layout.places}
+        shape, places = self.shape, self.layout.places
+        self._rows = {group: rows_of(picture, shape, group, at.width, self._flows) for group, at in places.items()}
+        self._titles = {group: title_of(picture, shape.scale, group) for group in places}
         rates = {link: sum(self._flows.rate(joint) for joint in joints) for link, joints in self.shape.links.items()}
         flowed, self._flowing = self._flowing, [link for link, rate in rates.items() if rate > 0]
         self._tones = self._tones_of_lines(rates)

@@ -13,7 +13,7 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from pypz.sniffer.graph.cards import SCALES, joints_of, shape_of
+from pypz.sniffer.graph.cards import SCALES, Scale, joints_of, shape_of
 from pypz.sniffer.graph.drawing import Change, Drawing, Look, drawing_of
 from pypz.sniffer.graph.layout import smallest_size
 from pypz.sniffer.model.frames import Selection
@@ -258,17 +258,24 @@ class GraphPane(Pane):
             self.show(self._picture)
 
     def _fitting(self, picture: Picture) -> Drawing:
-        """Draw at the scale that the user chose, else at the nearest one where all is in sight."""
+        """Draw at the scale that the user chose, else at the nearest one where all is in sight.
+
+        Boxes of one line are as high at each scale: where there are too many of them, the width decides.
+        """
         if self._scale is not None:
             return drawing_of(picture, shape_of(picture, SCALES[self._scale]))
         for scale in reversed(SCALES[1:]):
             shape = shape_of(picture, scale)
-            width, height = smallest_size(shape.blocks, scale.spacing)
-            if width + 2 <= self.size.width and height <= self.size.height:
+            if self._has_room(*smallest_size(shape.blocks, scale.spacing), scale):
                 drawing = drawing_of(picture, shape)
-                if drawing.layout.width + 2 <= self.size.width and drawing.layout.height <= self.size.height:
+                if self._has_room(drawing.layout.width, drawing.layout.height, scale):
                     return drawing
         return drawing_of(picture, shape_of(picture, SCALES[0]))
+
+    def _has_room(self, width: int, height: int, scale: Scale) -> bool:
+        is_too_high = height > self.size.height
+        bar = 1 if is_too_high else 0
+        return width + 2 + bar <= self.size.width and not (is_too_high and scale.has_border)
 
     def _move(self) -> None:
         drawing = self.view.drawing if self.app.is_running and self.display else None
