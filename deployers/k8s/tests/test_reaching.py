@@ -149,7 +149,7 @@ def test_a_line_that_falls_silent_is_noticed_and_attach_goes_on(
         if how == "swallowed":
             assert line.fall_silent() > 0
         near.destroy_operator("one.waiting", force=True, wait=True)
-        # A request between the watches may meet a line of the pool that was cut, too, and waits for `api.READ_TIMEOUT_S`.
+        # A request between the watches may meet a line of the pool that is swallowed, too: `api.READ_TIMEOUT_S`.
         assert seen.get(timeout=150) is DeploymentState.NotExisting
         attached.join(60)
         assert not attached.is_alive()

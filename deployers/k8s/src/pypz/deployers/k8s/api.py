@@ -32,7 +32,7 @@ READ_TIMEOUT_S: Final = 60.0
 """The server's own bound for requests that are no watches (kube-apiserver --request-timeout)."""
 KEEPALIVE: Final = (10, 5, 3)
 """A connection on which nothing came for so many seconds is asked whether the other side is there, again after so many, so often,
-by the kernels of both sides: a line that was cut silently is noticed after 25 s. Chosen."""
+by the kernels of both sides: a line that was cut silently is noticed after 25 s, also where a request was sent into it. Chosen."""
 CONNECT_RETRIES: Final = 2
 BUSY_RETRIES: Final = 5
 """Times that a request is sent again which the server has put off (429: it has done nothing). Chosen."""
@@ -422,6 +422,12 @@ def _put_off_s(answer: urllib3.BaseHTTPResponse) -> float | None:
 def _socket_options() -> list[tuple[int, int, int]]:
     """Options of our connections, as far as the system has them."""
     tcp = socket.IPPROTO_TCP
-    names = zip(("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"), KEEPALIVE, strict=True)
-    found = [(tcp, getattr(socket, name), value) for name, value in names if hasattr(socket, name)]
+    idle_s, interval_s, count = KEEPALIVE
+    wanted = {
+        "TCP_KEEPIDLE": idle_s,
+        "TCP_KEEPINTVL": interval_s,
+        "TCP_KEEPCNT": count,
+        "TCP_USER_TIMEOUT": 1000 * (idle_s + interval_s * count),  # ms: while a request is on the way, nobody asks
+    }
+    found = [(tcp, getattr(socket, name), value) for name, value in wanted.items() if hasattr(socket, name)]
     return [(tcp, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *found]
