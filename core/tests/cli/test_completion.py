@@ -55,7 +55,7 @@ def test_a_project_s_sources_are_read_and_not_run(project: Path) -> None:
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_bash_completes_with_the_script_that_is_shown(project: Path) -> None:
     script = subprocess.run(
-        [PYPZ, "--show-completion", "bash"],
+        ["bash", "-c", f'"{PYPZ}" --show-completion bash; exit'],  # it looks for the shell above it
         capture_output=True,
         text=True,
         timeout=60,
