@@ -529,7 +529,7 @@ def test_a_deployment_that_meets_a_foreign_object_is_rolled_back(api: ClusterApi
     }
     api.create(foreign)
     before = objects_of(api)
-    with pytest.raises(DeploymentException, match='"pipe-writer" already exists'):
+    with pytest.raises(DeploymentException, match="a Job pipe-writer is there in namespace .* that is not its own"):
         deployer.deploy(two("wait", "wait"))
     assert objects_of(api) == before
 
@@ -561,7 +561,7 @@ def test_a_deployment_that_is_overtaken_by_another_one_takes_nothing_of_it_away(
 
     overtaken = OvertakenApi(load_configuration(None, kubeconfig, True), api.namespace)
     overtaken.meanwhile = deploy_anew
-    with pytest.raises(DeploymentException, match="already exists"):
+    with pytest.raises(DeploymentException, match="a ConfigMap .* is there in namespace .* that is not its own"):
         Deployments(overtaken, print).create(plan_of(two("wait", "wait"), ExecutionMode.Standard, ()), wait=True)
     assert len(there) == 6
     assert ids() == there

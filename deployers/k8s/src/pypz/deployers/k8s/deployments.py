@@ -373,7 +373,8 @@ class Deployments:
             if error.reason == "AlreadyExists":
                 raise DeploymentException(
                     f"{plan.name}: a {manifest['kind']} {manifest['metadata']['name']} is there in namespace "
-                    f"{self._api.namespace!r} that is not its own; remove that, or give the operator or the pipeline another name"
+                    f"{self._api.namespace!r} that is not its own: somebody deployed {plan.name} meanwhile (see `pypz status`), "
+                    "or something else has this name; then remove that, or give the operator or the pipeline another name"
                 ) from error
             told = explained(error, manifest, plan)
             if told is error:
